@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { Loss, Model } from './model';
+
+/** Serverless functions, one a role. Payloads and answers are JSON; a user's error is an answer `{ error }`, never a crash. */
+export const functionRoles = ['prepare', 'train', 'evaluate', 'export', 'predict'] as const;
+export type FunctionRole = (typeof functionRoles)[number];
+
+/** Checks, differentiates and stores a program once. `laneBatches`: the micro-batch sizes that lanes will use. */
+export const PrepareRequest = z.object({
+  storeUri: z.string(),
+  model: Model,
+  loss: Loss,
+  dataUri: z.string(),
+  seed: z.int(),
+  laneBatches: z.array(z.int().min(1)),
+});
+export type PrepareRequest = z.output<typeof PrepareRequest>;
+export const PrepareAnswer = z.object({
+  programDigest: z.string(),
+  paramCount: z.int(),
+  peakMemoryMib: z.number(),
+  forwardFlopsPerSample: z.number(),
+  dataSha256: z.string(),
+  samples: z.int(),
+});
+export type PrepareAnswer = z.output<typeof PrepareAnswer>;
+
+/** The weights to evaluate or export: a committed round. */
+export const WeightsReference = z.object({ run: z.string(), track: z.string(), round: z.int() });
+export type WeightsReference = z.output<typeof WeightsReference>;
+
+/** Measures samples [start, end) of a data set; sums merge exactly (float64, fixed order). */
+export const EvaluateRequest = z.object({
+  storeUri: z.string(),
+  programDigest: z.string(),
+  weights: WeightsReference,
+  dataUri: z.string(),
+  start: z.int(),
+  end: z.int(),
+  saveOutputs: z.int().min(0).default(0),
+});
+export type EvaluateRequest = z.output<typeof EvaluateRequest>;
+export const MetricSums = z.object({
+  samples: z.int(),
+  lossSum: z.number(),
+  correct: z.int(),
+  /** Row = label, column = prediction; empty for regression. */
+  confusion: z.array(z.array(z.int())),
+  values: z.int(),
+  squaredErrorSum: z.number(),
+  absoluteErrorSum: z.number(),
+  targetSum: z.number(),
+  targetSquaredSum: z.number(),
+});
+export type MetricSums = z.output<typeof MetricSums>;
+/** `outputs`: the first `saveOutputs` samples' raw outputs, for the check of a deployed model. */
+export const EvaluateAnswer = z.object({ sums: MetricSums, outputs: z.array(z.array(z.number())) });
+export type EvaluateAnswer = z.output<typeof EvaluateAnswer>;
+
+/** Writes model.onnx (inference, trained weights), model.safetensors and model-card.json under a version. */
+export const ExportRequest = z.object({
+  storeUri: z.string(),
+  programDigest: z.string(),
+  weights: WeightsReference,
+  name: z.string(),
+  card: z.record(z.string(), z.unknown()),
+});
+export type ExportRequest = z.output<typeof ExportRequest>;
+export const ExportAnswer = z.object({ version: z.string(), modelName: z.string(), weightsSha256: z.string() });
+export type ExportAnswer = z.output<typeof ExportAnswer>;
+
+/** Samples in, raw outputs out (and the class where there is one). The model is named by the function's environment. */
+export const PredictRequest = z.object({ inputs: z.array(z.array(z.number())).min(1).max(1000) });
+export type PredictRequest = z.output<typeof PredictRequest>;
+export const PredictAnswer = z.object({ outputs: z.array(z.array(z.number())), classes: z.array(z.int()).optional(), version: z.string() });
+export type PredictAnswer = z.output<typeof PredictAnswer>;

@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import { SmltError } from './errors';
+import { Loss, Model } from './model';
+import { Optimizer, Schedule } from './optimizer';
+import { Duration, Instant } from './units';
+
+const isPowerOfTwo = (n: number) => Number.isInteger(Math.log2(n));
+const Steps = z.int('expected a whole number').min(1, 'expected at least 1');
+
+export const Training = z
+  .strictObject({
+    epochs: z.number().positive('expected more than 0').optional(),
+    steps: Steps.optional(),
+    batchSize: Steps.default(256),
+    lanes: z.int().min(1).max(1024).refine(isPowerOfTwo, 'expected a power of two from 1 to 1024').default(16),
+    seed: z.int().min(0).max(0xffffffff).default(1),
+    optimizer: Optimizer,
+    schedule: Schedule.prefault({ kind: 'constant' }),
+    /** Global-norm gradient clipping; left out: none. */
+    clipNorm: z.number().positive('expected more than 0').optional(),
+  })
+  .refine((t) => (t.epochs === undefined) !== (t.steps === undefined), {
+    error: 'expected either epochs or steps, not both and not neither',
+    path: ['epochs'],
+  })
+  .refine((t) => t.batchSize >= t.lanes, {
+    error: 'expected a batch of at least one sample a lane: raise batchSize or lower lanes',
+    path: ['batchSize'],
+  });
+export type Training = z.output<typeof Training>;
+
+/** How one hyperparameter is searched. */
+export const SearchRange = z.union(
+  [
+    z.strictObject({
+      logUniform: z.tuple([z.number().positive(), z.number().positive()]).refine(([a, b]) => a < b, 'expected [low, high] with low below high'),
+    }),
+    z.strictObject({ uniform: z.tuple([z.number(), z.number()]).refine(([a, b]) => a < b, 'expected [low, high] with low below high') }),
+    z.strictObject({ integer: z.tuple([z.int(), z.int()]).refine(([a, b]) => a < b, 'expected [low, high] with low below high') }),
+    z.strictObject({ choice: z.array(z.union([z.number(), z.string(), z.boolean()])).min(1) }),
+  ],
+  { error: 'expected one of { "logUniform": [low, high] }, { "uniform": [low, high] }, { "integer": [low, high] }, { "choice": [...] }' },
+);
+export type SearchRange = z.output<typeof SearchRange>;
+
+export const Tune = z.strictObject({
+  trials: z.int().min(1).max(1000),
+  parameters: z.record(z.string().startsWith('training.', 'expected a path that starts with training.'), SearchRange),
+  metric: z.enum(['validation.loss', 'validation.accuracy', 'validation.rmse']).default('validation.loss'),
+  sampler: z.enum(['tpe', 'random']).default('tpe'),
+  parallelism: z.int().min(1).max(64).default(2),
+  /** Share of the steps at which trials are compared; the worse half of each rung is pruned. */
+  rungs: z.array(z.number().gt(0).lt(1)).default([0.1, 0.3]),
+});
+export type Tune = z.output<typeof Tune>;
+
+/** What a person asks for: cost is minimised when there is a deadline, else time, unless said otherwise. */
+export const Goal = z.strictObject({
+  minimize: z.enum(['cost', 'time']).optional(),
+  budgetUsd: z.number().positive('expected more than 0; leave it out for no budget').optional(),
+  deadline: z.union([Duration, Instant], 'expected a duration such as 10m, or an instant such as 2027-01-31T18:00:00Z').optional(),
+});
+export type Goal = z.output<typeof Goal>;
+
+export const Job = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes'),
+  /** URIs of data-set prefixes (paths relative to the job file, in a job file). */
+  data: z.strictObject({ train: z.string().min(1), validation: z.string().min(1).optional(), test: z.string().min(1).optional() }),
+  model: Model,
+  loss: Loss,
+  training: Training,
+  tune: Tune.optional(),
+  evaluate: z.strictObject({ require: z.record(z.enum(['accuracy', 'loss', 'rmse', 'mae', 'r2']), z.number()).optional() }).optional(),
+  deploy: z
+    .strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes') })
+    .optional(),
+  goal: Goal.default({}),
+  /** Bounds on what the scheduler may choose. */
+  allocation: z.strictObject({ maxWorkers: Steps.optional(), memoryMib: z.int().min(128).max(10_240).optional() }).default({}),
+  reproducibility: z.enum(['bits', 'values']).optional(),
+});
+export type Job = z.output<typeof Job>;
+export type JobInput = z.input<typeof Job>;
+
+/** Parses with every bad field reported at once. @throws {SmltError} `InvalidSpec` */
+export function parseWith<S extends z.ZodType>(schema: S, input: unknown, what: string): z.output<S> {
+  const parsed = schema.safeParse(input);
+  if (!parsed.success) throw new SmltError('InvalidSpec', `${what} is not valid:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+export const parseJob = (input: unknown): Job => parseWith(Job, input, 'the job');

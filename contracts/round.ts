@@ -1,0 +1,153 @@
+import { z } from 'zod';
+import { Bill } from './money';
+import { Optimizer, Schedule } from './optimizer';
+
+const Step = z.int().min(0);
+const Digest = z.string().min(8);
+const Borders = z.array(z.int().min(0)).min(2);
+
+/** What the scheduler decides: how many functions of what size, and how many steps they run as one batch of activities. */
+export const Allocation = z.object({ workers: z.int().min(1), memoryMib: z.int().min(128), steps: z.int().min(1) });
+export type Allocation = z.output<typeof Allocation>;
+
+/** Who does what: worker w drives lanes [laneBorders[w], laneBorders[w+1]) and owns elements [rangeBorders[w], rangeBorders[w+1]). */
+export const Cut = z.object({ laneBorders: Borders, rangeBorders: Borders });
+export type Cut = z.output<typeof Cut>;
+
+/** All that a training value depends on besides its step; its digest is the recipe in every name. */
+export const Recipe = z.object({
+  programDigest: Digest,
+  codeDigest: Digest,
+  dataSha256: Digest,
+  lanes: z.int().min(1),
+  batchSize: z.int().min(1),
+  seed: z.int().min(0),
+  totalSteps: z.int().min(1),
+  optimizer: Optimizer,
+  schedule: Schedule,
+  clipNorm: z.number().optional(),
+  continues: z.object({ recipe: Digest, step: Step }).optional(),
+});
+export type Recipe = z.output<typeof Recipe>;
+
+/** Where a round starts: objects in the object store. `initial`: the program's initial parameters, empty optimiser state. */
+export const Checkpoint = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('initial') }),
+  z.object({ kind: z.literal('stored'), run: z.string(), track: z.string(), recipe: Digest, step: Step, rangeBorders: Borders }),
+]);
+export type Checkpoint = z.output<typeof Checkpoint>;
+
+export const TimeConstants = z.object({ waitMs: z.number(), giveUpMs: z.number(), lookMs: z.number(), marginMs: z.number() });
+
+/** A round's plan, in the object store: everything its functions need but their worker number. */
+export const RoundPlan = z.object({
+  formatVersion: z.literal(1),
+  run: z.string(),
+  track: z.string(),
+  recipe: Digest,
+  recipeBody: Recipe,
+  round: z.int().min(0),
+  first: Step,
+  last: Step,
+  allocation: Allocation,
+  cut: Cut,
+  start: Checkpoint,
+  dataUri: z.string(),
+  exchangeUri: z.string(),
+  storeUri: z.string(),
+  times: TimeConstants,
+  reproducibility: z.enum(['bits', 'values']),
+  reason: z.string(),
+});
+export type RoundPlan = z.output<typeof RoundPlan>;
+
+/** What the workflow keeps of a round: under 2 KB whatever the number of workers. */
+export const Round = z.object({
+  run: z.string(),
+  track: z.string(),
+  recipe: Digest,
+  round: z.int(),
+  first: Step,
+  last: Step,
+  allocation: Allocation,
+  reason: z.string(),
+});
+export type Round = z.output<typeof Round>;
+
+/** Where a round ended, written once by the commit. A later round starts from here. */
+export const RoundManifest = z.object({
+  formatVersion: z.literal(1),
+  run: z.string(),
+  track: z.string(),
+  recipe: Digest,
+  round: z.int(),
+  step: Step,
+  rangeBorders: Borders,
+  start: Checkpoint,
+  /** Mean training loss of the newest step; null before the first. */
+  loss: z.number().nullable(),
+  objects: z.array(z.object({ name: z.string(), sha256: z.string() })),
+});
+export type RoundManifest = z.output<typeof RoundManifest>;
+
+/** One worker's turn, as an activity and as the function's payload. */
+export const Assignment = z.object({
+  storeUri: z.string(),
+  run: z.string(),
+  track: z.string(),
+  round: z.int(),
+  worker: z.int(),
+  memoryMib: z.int(),
+  attempt: z.int().optional(),
+});
+export type Assignment = z.output<typeof Assignment>;
+
+/** Sums over the steps a worker did; the parts add up to the wall time within measurement. */
+export const Telemetry = z.object({
+  steps: z.int(),
+  wallMs: z.number(),
+  initMs: z.number(),
+  computeMs: z.number(),
+  uploadMs: z.number(),
+  waitMs: z.number(),
+  downloadMs: z.number(),
+  reduceMs: z.number(),
+  otherMs: z.number(),
+  medianStepMs: z.number(),
+  longestStepMs: z.number(),
+  peakRssMib: z.number(),
+  bytesWritten: z.number(),
+  bytesRead: z.number(),
+  requests: z.number(),
+  storeRequests: z.number(),
+  cpuClass: z.string(),
+  cold: z.boolean(),
+});
+export type Telemetry = z.output<typeof Telemetry>;
+
+/** What the train function answers. */
+export const TrainAnswer = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('done'), step: Step, loss: z.number().nullable(), telemetry: Telemetry }),
+  z.object({ kind: z.literal('superseded'), telemetry: Telemetry }),
+  z.object({ kind: z.literal('reached'), step: Step, telemetry: Telemetry }),
+  z.object({ kind: z.literal('waiting'), step: Step, missing: z.array(z.string()).max(3), missingCount: z.int(), telemetry: Telemetry }),
+]);
+export type TrainAnswer = z.output<typeof TrainAnswer>;
+
+/** A failure that the function, or smlt, understood. */
+export const Failure = z.object({ code: z.string(), message: z.string() });
+
+/** How one invocation ended, always with its bill: a function's failure is an outcome, not an exception. */
+export const TrainOutcome = z.discriminatedUnion('kind', [
+  ...(TrainAnswer.options.map((answer) => answer.extend({ bill: Bill })) as unknown as [
+    z.ZodObject<(typeof TrainAnswer.options)[0]['shape'] & { bill: typeof Bill }>,
+    z.ZodObject<(typeof TrainAnswer.options)[1]['shape'] & { bill: typeof Bill }>,
+    z.ZodObject<(typeof TrainAnswer.options)[2]['shape'] & { bill: typeof Bill }>,
+    z.ZodObject<(typeof TrainAnswer.options)[3]['shape'] & { bill: typeof Bill }>,
+  ]),
+  z.object({ kind: z.literal('crashed'), message: z.string(), bill: Bill }),
+  z.object({ kind: z.literal('outOfMemory'), memoryMib: z.int(), bill: Bill }),
+  z.object({ kind: z.literal('timedOut'), bill: Bill }),
+  z.object({ kind: z.literal('failed'), error: Failure, bill: Bill }),
+]);
+export type TrainOutcome = z.output<typeof TrainOutcome>;

@@ -1,0 +1,31 @@
+export interface WaitOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Counted in the exchange itself, so that what is billed and what docs/synchronisation.md promises can be compared. */
+export interface ExchangeTraffic {
+  bytesWritten: number;
+  bytesRead: number;
+  requests: number;
+}
+
+/**
+ * The parameter store: low-latency and volatile; anything in it may vanish at any moment, which costs time, never bits.
+ * Values are whole or absent, carry length and digest, and a corrupt one counts as absent (and is deleted by its finder).
+ */
+export interface Exchange {
+  readonly uri: string;
+  readonly traffic: ExchangeTraffic;
+  /** Writes a value in parts (views are written without joining them), or finds it there. @throws {SmltError} `NotDeterministic` */
+  putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void>;
+  /** The value, or undefined when it is not there (any more). */
+  get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Which of these names exist, in one request where the store can. */
+  present(names: readonly string[], signal?: AbortSignal): Promise<boolean[]>;
+  /** Waits until all names exist or time is up; calls `onArrival` once for each as it is seen. Returns those still missing. */
+  waitFor(names: readonly string[], options: WaitOptions, onArrival?: (name: string) => void): Promise<string[]>;
+  delete(names: readonly string[], signal?: AbortSignal): Promise<void>;
+  list(prefix: string, signal?: AbortSignal): Promise<string[]>;
+  close(): Promise<void>;
+}
