@@ -1,0 +1,184 @@
+import { z } from 'zod';
+import { PrepareAnswer, WeightsReference } from './functions';
+import { Goal, Job } from './job';
+import { Bill, Grant, Ledger, Stage } from './money';
+import { Allocation } from './round';
+
+export const TASK_QUEUE = 'smlt';
+export const FINAL_TRACK = 'train';
+export const trialTrack = (trial: number) => `trial-${String(trial).padStart(3, '0')}`;
+
+/** How a stage or a run ended. Everything but `failed` is an outcome that people planned for. */
+export const outcomes = [
+  'completed',
+  'budgetExhausted',
+  'deadlineReached',
+  'infeasibleGoal',
+  'stopped',
+  'pruned',
+  'gateMissed',
+  'diverged',
+  'failed',
+] as const;
+export const Outcome = z.enum(outcomes);
+export type Outcome = z.output<typeof Outcome>;
+
+/** One decision of the scheduler, as the run's journal keeps it. */
+export const JournalEntry = z.object({
+  atMs: z.number(),
+  track: z.string(),
+  round: z.int(),
+  first: z.int(),
+  last: z.int(),
+  allocation: Allocation,
+  reason: z.string(),
+});
+export type JournalEntry = z.output<typeof JournalEntry>;
+
+/** What every stage may be given by its parent; started alone, a stage works these out by itself. */
+const FromParent = {
+  job: Job,
+  /** The run that names everything; a stage started alone is its own run. */
+  run: z.string().optional(),
+  program: PrepareAnswer.optional(),
+  grant: Grant.default({}),
+  /** Whether the namespace knows smlt's search attributes; a worker that finds out says so through `openRun`. */
+  searchAttributes: z.boolean().optional(),
+};
+
+export const PipelineInput = z.strictObject({ job: Job, resume: z.boolean().default(false) });
+export type PipelineInput = z.output<typeof PipelineInput>;
+
+/** Small enough to be carried over continue-as-new: the scheduler's observations are compacted. */
+export const Carried = z.object({
+  bill: Bill,
+  observations: z.array(z.unknown()),
+  journal: z.array(JournalEntry),
+  forbidden: z.object({ memoryMibBelow: z.int().optional(), workersAbove: z.int().optional() }),
+  startedAtMs: z.number(),
+});
+export type Carried = z.output<typeof Carried>;
+
+export const ProfileInput = z.strictObject({ ...FromParent });
+export type ProfileInput = z.output<typeof ProfileInput>;
+export const TuneInput = z.strictObject({ ...FromParent, observations: z.array(z.unknown()).default([]) });
+export type TuneInput = z.output<typeof TuneInput>;
+export const TrainInput = z.strictObject({
+  ...FromParent,
+  track: z.string().default(FINAL_TRACK),
+  /** A committed round to start from, when the track has none of its own. */
+  startFrom: WeightsReference.optional(),
+  /** Stops here; left out: the job's own end. */
+  untilStep: z.int().min(1).optional(),
+  observations: z.array(z.unknown()).default([]),
+  carried: Carried.optional(),
+});
+export type TrainInput = z.output<typeof TrainInput>;
+export const EvaluateInput = z.strictObject({
+  ...FromParent,
+  weights: WeightsReference,
+  split: z.enum(['train', 'validation', 'test']).default('test'),
+});
+export type EvaluateInput = z.output<typeof EvaluateInput>;
+export const DeployInput = z.strictObject({ ...FromParent, weights: WeightsReference, metrics: z.record(z.string(), z.number()).default({}) });
+export type DeployInput = z.output<typeof DeployInput>;
+
+/** What training one track came to. */
+export const TrackResult = z.object({
+  outcome: Outcome,
+  reason: z.string(),
+  weights: WeightsReference.optional(),
+  step: z.int(),
+  totalSteps: z.int(),
+  loss: z.number().nullable(),
+  bill: Bill,
+  observations: z.array(z.unknown()),
+  journal: z.array(JournalEntry),
+});
+export type TrackResult = z.output<typeof TrackResult>;
+
+export const Trial = z.object({
+  index: z.int(),
+  parameters: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])),
+  value: z.number().nullable(),
+  step: z.int(),
+  state: z.enum(['running', 'complete', 'pruned', 'failed']),
+  weights: WeightsReference.optional(),
+});
+export type Trial = z.output<typeof Trial>;
+export const TuneResult = z.object({
+  outcome: Outcome,
+  reason: z.string(),
+  trials: z.array(Trial),
+  best: z.int().nullable(),
+  bill: Bill,
+  observations: z.array(z.unknown()),
+  journal: z.array(JournalEntry),
+});
+export type TuneResult = z.output<typeof TuneResult>;
+
+export const Metrics = z.object({
+  loss: z.number(),
+  accuracy: z.number().optional(),
+  rmse: z.number().optional(),
+  mae: z.number().optional(),
+  r2: z.number().optional(),
+  confusion: z.array(z.array(z.int())).optional(),
+});
+export type Metrics = z.output<typeof Metrics>;
+export const EvaluateResult = z.object({
+  outcome: Outcome,
+  reason: z.string(),
+  metrics: Metrics,
+  samples: z.int(),
+  missed: z.array(z.string()),
+  bill: Bill,
+});
+export type EvaluateResult = z.output<typeof EvaluateResult>;
+export const DeployResult = z.object({
+  outcome: Outcome,
+  reason: z.string(),
+  version: z.string().optional(),
+  modelUri: z.string().optional(),
+  functionName: z.string().optional(),
+  weightsSha256: z.string().optional(),
+  bill: Bill,
+});
+export type DeployResult = z.output<typeof DeployResult>;
+
+/** The run's record in the object store and the answer to the status query: whoever asks, when history is gone too. */
+export const RunRecord = z.object({
+  formatVersion: z.literal(1),
+  runId: z.string(),
+  name: z.string(),
+  status: z.union([z.literal('running'), Outcome]),
+  reason: z.string(),
+  startedAtMs: z.number(),
+  updatedAtMs: z.number(),
+  stages: z.partialRecord(Stage, z.union([z.literal('running'), Outcome])),
+  stage: Stage.nullable(),
+  step: z.int(),
+  totalSteps: z.int(),
+  loss: z.number().nullable(),
+  allocation: Allocation.nullable(),
+  ledger: Ledger,
+  budgetNanoUsd: z.int().nullable(),
+  deadlineAtMs: z.number().nullable(),
+  journal: z.array(JournalEntry),
+  trials: z.array(Trial),
+  metrics: Metrics.nullable(),
+  weightsSha256: z.string().nullable(),
+  modelUri: z.string().nullable(),
+  version: z.string().nullable(),
+  functionName: z.string().nullable(),
+  notices: z.array(z.string()),
+});
+export type RunRecord = z.output<typeof RunRecord>;
+
+/** What `setGoal` takes: the fields that change; a null lifts a limit. */
+export const GoalChange = z.strictObject({
+  minimize: Goal.shape.minimize,
+  budgetUsd: z.number().positive().nullable().optional(),
+  deadline: Goal.shape.deadline.nullable(),
+});
+export type GoalChange = z.output<typeof GoalChange>;
