@@ -26,7 +26,7 @@ const walls = [
   { room: 'storage', may: ['contracts'] },
   { room: 'platforms', may: ['contracts'] },
   { room: 'functions', may: ['contracts', 'training', 'storage'] },
-  { room: 'activities', may: ['contracts', 'scheduler', 'storage', 'platforms'] },
+  { room: 'activities', may: ['contracts', 'scheduler', 'training', 'storage', 'platforms'] },
   { room: 'workflows', may: ['contracts'], types: ['activities'] },
   { room: 'worker', may: ['contracts', 'scheduler', 'training', 'storage', 'platforms', 'functions', 'activities', 'workflows'] },
   { room: 'client', may: ['contracts', 'scheduler', 'training', 'storage', 'platforms', 'workflows', 'worker'] },

@@ -9,6 +9,7 @@ const catalogue = {
   InvalidName: { retryable: false, help: 'Use letters, digits, dot, dash and underscore.' },
   ObjectMissing: { retryable: true, help: 'Its writer may still be running. If this lasts, run `smlt doctor`.' },
   ObjectCorrupt: { retryable: true, help: 'The stored bytes fail their digest. Remove the object; its writer makes it again.' },
+  VersionSkew: { retryable: false, help: 'Run every part with one version of smlt, or delete what the other version wrote.' },
   StoreUnavailable: { retryable: true, help: 'Check that the store is up, has space and lets you write; `smlt doctor` tests it.' },
   StoreDenied: { retryable: false, help: 'Check the credentials, the bucket and the permissions; `smlt doctor` tests them.' },
   StoreFull: { retryable: false, help: 'Free some space, then run `smlt resume RUN`: everything committed is kept.' },

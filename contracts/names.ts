@@ -39,6 +39,11 @@ export const names = {
   plan: (id: TrackId, round: number) => `${trackOf(id)}/rounds/${round}/plan`,
   /** Where a round ended: the commit's decision. */
   manifest: (id: TrackId, round: number) => `${trackOf(id)}/rounds/${round}/manifest`,
+  /** What all rounds of one recipe share: the job, the program, the recipe itself. */
+  context: (id: RecipeId) => `${trackOf(id)}/${id.recipe}/context`,
+  /** How far a track has come, replaced at each commit. */
+  progress: (id: TrackId) => `${trackOf(id)}/progress`,
+  rounds: (id: TrackId) => `${trackOf(id)}/rounds/`,
   /** Losses of a stretch of committed steps. */
   curve: (id: TrackId, round: number) => `${trackOf(id)}/rounds/${round}/curve`,
   track: (id: TrackId) => `${trackOf(id)}/`,

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { PrepareAnswer } from './functions';
+import { Job } from './job';
 import { Bill } from './money';
 import { Optimizer, Schedule } from './optimizer';
 
@@ -60,6 +62,10 @@ export const RoundPlan = z.object({
   reason: z.string(),
 });
 export type RoundPlan = z.output<typeof RoundPlan>;
+
+/** A track's fixed facts, in the object store, so that activities need only names. */
+export const TrackContext = z.object({ formatVersion: z.literal(1), job: Job, program: PrepareAnswer, recipeBody: Recipe, totalSteps: z.int() });
+export type TrackContext = z.output<typeof TrackContext>;
 
 /** What the workflow keeps of a round: under 2 KB whatever the number of workers. */
 export const Round = z.object({
@@ -136,6 +142,7 @@ export type TrainAnswer = z.output<typeof TrainAnswer>;
 
 /** A failure that the function, or smlt, understood. */
 export const Failure = z.object({ code: z.string(), message: z.string() });
+export type Failure = z.output<typeof Failure>;
 
 /** How one invocation ended, always with its bill: a function's failure is an outcome, not an exception. */
 export const TrainOutcome = z.discriminatedUnion('kind', [

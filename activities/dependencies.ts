@@ -1,0 +1,18 @@
+import type { DataSetManifest } from '../contracts/data-set';
+import type { FunctionPlatform } from '../platforms/platform';
+import type { Exchange } from '../storage/exchange';
+import type { ObjectStore } from '../storage/object-store';
+
+/** The world that activities act on: real in worker/, with a short time limit or a fault plan in tests. */
+export interface EngineDependencies {
+  readonly store: ObjectStore;
+  readonly exchange: Exchange;
+  readonly platform: FunctionPlatform;
+  /** Whether the namespace knows smlt's search attributes. */
+  readonly searchAttributes: boolean;
+  /** Reads a data set's manifest; the functions read its shards. */
+  readonly readDataSet: (uri: string) => Promise<DataSetManifest>;
+  /** The first samples of a data set, each as its flat features. */
+  readonly readSamples: (uri: string, count: number) => Promise<number[][]>;
+  readonly nowMs: () => number;
+}

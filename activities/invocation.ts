@@ -1,0 +1,65 @@
+import { Context } from '@temporalio/activity';
+import { z } from 'zod';
+import { addBills, noBill, type Bill } from '../contracts/money';
+import { Failure } from '../contracts/round';
+import type { FunctionSpec, Invocation } from '../platforms/platform';
+import { billOf, lostBill } from './bills';
+import type { EngineDependencies } from './dependencies';
+
+/** How an invocation ended, once its answer is read: `answer` is what the function returned, whole and typed. */
+export type Answered<T> =
+  | { readonly kind: 'answered'; readonly answer: T; readonly bill: Bill }
+  | { readonly kind: 'failed'; readonly error: Failure; readonly bill: Bill }
+  | { readonly kind: 'crashed'; readonly message: string; readonly bill: Bill }
+  | { readonly kind: 'outOfMemory'; readonly memoryMib: number; readonly bill: Bill }
+  | { readonly kind: 'timedOut'; readonly bill: Bill };
+
+const HEARTBEAT_MS = 2_000;
+const Refusal = z.object({ error: Failure });
+const Beat = z.object({ invokedAtMs: z.number() });
+
+/**
+ * Invokes a function and waits for its answer, telling Temporal that it lives. The first heartbeat carries the time of
+ * invoking, so that an attempt after a Temporal worker's death charges what its predecessor left running.
+ */
+export async function invokeFunction<S extends z.ZodType>(
+  { platform, nowMs }: EngineDependencies,
+  spec: FunctionSpec,
+  payload: unknown,
+  schema: S,
+): Promise<Answered<z.output<S>>> {
+  const activity = Context.current();
+  const lost = Beat.safeParse(activity.info.heartbeatDetails);
+  const lostMs = lost.success ? Math.min(nowMs() - lost.data.invokedAtMs, platform.limits.timeoutMs) : 0;
+  const carried = lost.success ? lostBill(lostMs, spec.memoryMib, platform.prices) : noBill;
+  const reference = await platform.ensure(spec);
+  const beat = { invokedAtMs: nowMs() };
+  activity.heartbeat(beat);
+  const beating = setInterval(() => activity.heartbeat(beat), HEARTBEAT_MS);
+  try {
+    return read(await platform.invoke(reference, payload), schema, (invocation) => addBills(carried, billOf(invocation.usage, platform.prices)));
+  } finally {
+    clearInterval(beating);
+  }
+}
+
+function read<S extends z.ZodType>(invocation: Invocation, schema: S, billed: (invocation: Invocation) => Bill): Answered<z.output<S>> {
+  const bill = billed(invocation);
+  switch (invocation.kind) {
+    case 'returned': {
+      const refusal = Refusal.safeParse(invocation.output);
+      if (refusal.success) return { kind: 'failed', error: refusal.data.error, bill };
+      const answer = schema.safeParse(invocation.output);
+      if (answer.success) return { kind: 'answered', answer: answer.data, bill };
+      return { kind: 'failed', error: { code: 'FunctionFailed', message: `the function's answer is not what its role promises: ${z.prettifyError(answer.error)}` }, bill };
+    }
+    case 'failed':
+      return { kind: 'crashed', message: `${invocation.errorType}: ${invocation.message}`, bill };
+    case 'crashed':
+      return { kind: 'crashed', message: invocation.message, bill };
+    case 'outOfMemory':
+      return { kind: 'outOfMemory', memoryMib: invocation.usage.memoryMib, bill };
+    case 'timedOut':
+      return { kind: 'timedOut', bill };
+  }
+}

@@ -1,0 +1,164 @@
+import { names, type TrackId } from '../contracts/names';
+import type { WeightsReference } from '../contracts/functions';
+import { parseJob, type Job } from '../contracts/job';
+import type { Grant } from '../contracts/money';
+import type { PrepareAnswer } from '../contracts/functions';
+import { RoundManifest, RoundPlan, type Allocation, type Checkpoint, type Recipe, type Round, type TrackContext } from '../contracts/round';
+import { decideNext as decide, pruneTrial as prune, suggestTrial as suggest, withParameters, type Decision, type Observation, type PastTrial } from '../scheduler';
+import { sha256Hex } from '../storage/digest';
+import { cutLanes, cutRanges } from '../training/cut';
+import type { EngineDependencies } from './dependencies';
+import { canonicalJson, decodeRecord, encodeRecord, findRecord } from './records';
+import { checkpointOf, LOSS_WINDOW_STEPS, readContext, readManifest } from './rounds';
+
+/** Waits of the step protocol; a worker raises them to twice its own median step (contracts.md section 3). */
+const TIMES = { waitMs: 1_000, giveUpMs: 30_000, lookMs: 1_000, marginMs: 5_000 };
+const RECIPE_DIGITS = 16;
+
+export interface TrackOpening {
+  readonly recipe: string;
+  readonly nextRound: number;
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly loss: number | null;
+  /** The newest committed round of the track, if there is one. */
+  readonly weights: WeightsReference | null;
+}
+export interface NextQuestion {
+  readonly run: string;
+  readonly track: string;
+  readonly recipe: string;
+  readonly round: number;
+  readonly step: number;
+  readonly untilStep: number;
+  /** The committed round to start from; null starts from the program's initial parameters. */
+  readonly from: WeightsReference | null;
+  readonly grant: Grant;
+  readonly spentNanoUsd: number;
+  readonly nowMs: number;
+  readonly current: Allocation | null;
+  readonly observations: readonly Observation[];
+  readonly phase: 'profile' | 'run';
+  readonly probesLeft: number;
+  readonly forbidden: { readonly memoryMibBelow?: number | undefined; readonly workersAbove?: number | undefined };
+}
+export type NextAnswer = { readonly kind: 'round'; readonly probe: boolean; readonly round: Round } | { readonly kind: 'stop'; readonly outcome: 'budgetExhausted' | 'deadlineReached' | 'infeasibleGoal'; readonly reason: string };
+
+export function createSchedulingActivities({ store, exchange, platform }: EngineDependencies) {
+  /** The recipe of a job's program: all that a training value depends on besides its step. */
+  async function recipeOf(job: Job, program: PrepareAnswer, totalSteps: number): Promise<Recipe> {
+    const { lanes, batchSize, seed, optimizer, schedule, clipNorm } = job.training;
+    const { programDigest, dataSha256 } = program;
+    const base = { programDigest, codeDigest: await platform.codeDigest(), dataSha256, lanes, batchSize, seed, totalSteps, optimizer, schedule };
+    return clipNorm === undefined ? base : { ...base, clipNorm };
+  }
+
+  return {
+    /** Finds where a track stands, so that a run that is resumed, reset or started again goes on from what is committed. */
+    async openTrack({ run, track, job, program, startFrom }: TrackId & { job: Job; program: PrepareAnswer; startFrom?: WeightsReference | undefined }): Promise<TrackOpening> {
+      const totalSteps = job.training.steps ?? Math.ceil(((job.training.epochs ?? 1) * program.samples) / job.training.batchSize);
+      const rounds = (await store.list(names.rounds({ run, track }))).flatMap((name) => /\/rounds\/(\d+)\/manifest$/.exec(name)?.[1] ?? []).map(Number);
+      const newest = rounds.length > 0 ? { run, track, round: Math.max(...rounds) } : null;
+      const from = newest ?? startFrom ?? null;
+      const manifest = from && (await readManifest(store, from));
+      const fresh = await recipeOf(job, program, totalSteps);
+      const recipeBody = manifest === null || continuesUnchanged(await contextOf(manifest), fresh) ? withLineage(fresh, manifest && (await contextOf(manifest)).recipeBody) : { ...fresh, continues: { recipe: manifest.recipe, step: manifest.step } };
+      const recipe = sha256Hex(encodeRecord(recipeBody)).slice(0, RECIPE_DIGITS);
+      const context: TrackContext = { formatVersion: 1, job, program, recipeBody, totalSteps };
+      // Decided, not put: a changed goal or name is no change of the recipe.
+      await store.decide(names.context({ run, track, recipe }), encodeRecord(context));
+      return { recipe, nextRound: newest ? newest.round + 1 : 0, step: manifest?.step ?? 0, totalSteps, loss: manifest?.loss ?? null, weights: newest };
+    },
+
+    /** Asks the scheduler what to run next and writes it down as the round's plan, which the functions read. */
+    async decideNext(question: NextQuestion): Promise<NextAnswer> {
+      const context = await readContext(store, question);
+      const { run, track, recipe, round, step } = question;
+      const stored = await findRecord(store, RoundPlan, names.plan(question, round));
+      if (stored?.recipe === recipe && stored.first === step) return { kind: 'round', probe: question.phase === 'profile', round: roundOf(stored) };
+      const decision = decide(schedulerInput(question, context));
+      if (decision.kind !== 'run' && decision.kind !== 'probe') return { kind: 'stop', outcome: decision.kind, reason: decision.reason };
+      const plan = await planOf(question, context, decision);
+      const name = names.plan({ run, track }, round);
+      const decided = decodeRecord(RoundPlan, await store.decide(name, encodeRecord(plan)), name);
+      return { kind: 'round', probe: decision.kind === 'probe', round: roundOf(decided) };
+    },
+
+    async suggestTrial({ job, history, index }: { job: Job; history: readonly PastTrial[]; index: number }): Promise<{ parameters: Record<string, number | string | boolean>; job: Job }> {
+      const { tune, training } = job;
+      if (!tune) return { parameters: {}, job };
+      const parameters = suggest({ parameters: tune.parameters, history, seed: training.seed, index, sampler: tune.sampler, minimize: minimizes(tune.metric), current: job });
+      return { parameters, job: parseJob(withParameters(job, parameters)) };
+    },
+
+    async shouldPrune({ metric, value, others, rung }: { metric: string; value: number; others: readonly number[]; rung: number }): Promise<boolean> {
+      return prune({ value, others, minimize: minimizes(metric), rung });
+    },
+  };
+
+  async function contextOf(manifest: RoundManifest): Promise<TrackContext> {
+    return readContext(store, manifest);
+  }
+
+  function schedulerInput(question: NextQuestion, { job, program, recipeBody }: TrackContext) {
+    const { grant, nowMs, spentNanoUsd, step, untilStep, current, observations, phase, probesLeft, forbidden } = question;
+    const { limits, prices } = platform;
+    return {
+      goal: { minimize: job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost'), budgetNanoUsd: grant.budgetNanoUsd, deadlineAtMs: grant.deadlineAtMs },
+      nowMs,
+      spentNanoUsd,
+      reservedNanoUsd: 0,
+      remainingSteps: untilStep - step,
+      stepsDone: step,
+      current: current ?? undefined,
+      observations,
+      program: { paramCount: program.paramCount, bufferCount: 0, peakMemoryMib: program.peakMemoryMib, forwardFlopsPerSample: program.forwardFlopsPerSample },
+      batchSize: recipeBody.batchSize,
+      lanes: recipeBody.lanes,
+      bounds: { maxWorkers: job.allocation.maxWorkers ?? limits.concurrency, memoryMib: job.allocation.memoryMib, minMemoryMib: limits.minMemoryMib, maxMemoryMib: limits.maxMemoryMib, concurrency: limits.concurrency, totalCores: limits.totalCores },
+      prices,
+      phase,
+      probesLeft,
+      forbidden,
+      seed: recipeBody.seed,
+    };
+  }
+
+  async function planOf(question: NextQuestion, { job, program, recipeBody }: TrackContext, { allocation, reason }: Decision & { kind: 'run' | 'probe' }): Promise<RoundPlan> {
+    const { run, track, recipe, round, step, untilStep, from } = question;
+    const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
+    // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
+    const windowEnd = (Math.floor(step / LOSS_WINDOW_STEPS) + 1) * LOSS_WINDOW_STEPS;
+    const last = Math.min(step + allocation.steps, untilStep, windowEnd);
+    return {
+      formatVersion: 1,
+      run,
+      track,
+      recipe,
+      recipeBody,
+      round,
+      first: step,
+      last,
+      allocation: { ...allocation, steps: last - step },
+      cut: { laneBorders: cutLanes(recipeBody.lanes, allocation.workers), rangeBorders: cutRanges(program.paramCount, allocation.workers, blockOf(program)) },
+      start,
+      dataUri: job.data.train,
+      exchangeUri: exchange.uri,
+      storeUri: store.uri,
+      times: TIMES,
+      reproducibility: job.reproducibility ?? 'bits',
+      reason,
+    };
+  }
+}
+
+const minimizes = (metric: string) => !metric.endsWith('accuracy');
+const roundOf = ({ run, track, recipe, round, first, last, allocation, reason }: RoundPlan): Round => ({ run, track, recipe, round, first, last, allocation, reason });
+
+function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {
+  const { continues: _lineage, ...body } = context.recipeBody;
+  return canonicalJson(body) === canonicalJson(fresh);
+}
+function withLineage(fresh: Recipe, before: Recipe | null): Recipe {
+  return before?.continues ? { ...fresh, continues: before.continues } : fresh;
+}

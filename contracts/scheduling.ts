@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import { Allocation } from './round';
+
+const Ms = z.number().min(0);
+const NanoUsd = z.number().min(0);
+
+/** A goal with its defaults filled in and its deadline turned into a moment. */
+export const ResolvedGoal = z.object({
+  minimize: z.enum(['cost', 'time']),
+  budgetNanoUsd: NanoUsd.optional(),
+  deadlineAtMs: z.number().optional(),
+});
+export type ResolvedGoal = z.output<typeof ResolvedGoal>;
+
+/** Where one step's time went, ms a step, at the slowest worker of the round. They add up to that worker's step. */
+export const StepParts = z.object({
+  computeMs: Ms,
+  uploadMs: Ms,
+  waitMs: Ms,
+  downloadMs: Ms,
+  reduceMs: Ms,
+  otherMs: Ms,
+});
+export type StepParts = z.output<typeof StepParts>;
+
+/** What one round taught the scheduler. `merged` counts the rounds that a compacted observation stands for. */
+export const Observation = z.object({
+  allocation: Allocation,
+  round: z.int().min(0),
+  /** Steps the round completed; a round cut short completes fewer than its allocation asked for. */
+  steps: z.int().min(0),
+  /** Wall time of the round as the workflow sees it, orchestration included. */
+  wallMs: Ms,
+  /** Median over the round's steps, of the slowest worker. */
+  stepMs: Ms,
+  /** Left out by code that cannot split its time: then the total alone is modelled. */
+  parts: StepParts.optional(),
+  /** Longest initialisation among the round's workers; 0 when all were warm. */
+  initMs: Ms,
+  /** The round's wall time less its functions' own. */
+  orchestrationMs: Ms,
+  billedNanoUsd: NanoUsd,
+  peakRssMib: Ms,
+  cold: z.boolean(),
+  failures: z.object({ outOfMemory: z.int().min(0), timedOut: z.int().min(0) }).default({ outOfMemory: 0, timedOut: 0 }),
+  merged: z.int().min(1).default(1),
+});
+export type Observation = z.output<typeof Observation>;
+export type ObservationInput = z.input<typeof Observation>;
+
+/** US dollars of list price; `platforms/` has the table and its date. */
+export const Prices = z.object({
+  usdPerGbSecond: z.number().min(0),
+  usdPerRequest: z.number().min(0),
+  usdPerPut: z.number().min(0),
+  usdPerGet: z.number().min(0),
+});
+export type Prices = z.output<typeof Prices>;
+
+/** What the platform, the account and the job allow. `memoryMib` fixes the size; left out, the scheduler chooses it. */
+export const AllocationBounds = z.object({
+  maxWorkers: z.int().min(1),
+  memoryMib: z.int().min(1).optional(),
+  minMemoryMib: z.int().min(1),
+  maxMemoryMib: z.int().min(1),
+  concurrency: z.int().min(1),
+  /** Cores that really exist; Infinity in a cloud. */
+  totalCores: z.union([z.number().positive(), z.literal(Infinity)]),
+});
+export type AllocationBounds = z.output<typeof AllocationBounds>;
+
+/** Where functions exchange partials and parameters: it sets latency and bandwidth. */
+export const ExchangeKind = z.enum(['files', 'redis', 's3']);
+export type ExchangeKind = z.output<typeof ExchangeKind>;
+
+/** Everything a decision depends on: it is a pure function of this. */
+export const DecisionInput = z.object({
+  goal: ResolvedGoal,
+  nowMs: z.number(),
+  spentNanoUsd: NanoUsd,
+  /** Kept for later stages: never spent by this one. */
+  reservedNanoUsd: NanoUsd,
+  remainingSteps: z.int().min(0),
+  stepsDone: z.int().min(0),
+  current: Allocation.optional(),
+  observations: z.array(Observation),
+  program: z.object({
+    paramCount: z.int().min(1),
+    bufferCount: z.int().min(0),
+    peakMemoryMib: Ms,
+    forwardFlopsPerSample: z.number().min(0),
+  }),
+  batchSize: z.int().min(1),
+  lanes: z.int().min(1),
+  bounds: AllocationBounds,
+  prices: Prices,
+  exchange: ExchangeKind.default('files'),
+  phase: z.enum(['profile', 'run']),
+  probesLeft: z.int().min(0),
+  /** Learnt from failures: sizes that ran out of memory, worker counts that never got their slots. */
+  forbidden: z.object({ memoryMibBelow: z.int().optional(), workersAbove: z.int().optional() }),
+  /** Changes of allocation so far, without probes. */
+  switches: z.int().min(0).default(0),
+  /** The plan that the user has seen or the run has started with: no rescue passes twice its p95 without consent. */
+  accepted: z.object({ totalNanoUsdP95: NanoUsd, finishAtMsP95: z.number() }).optional(),
+  seed: z.int().min(0),
+});
+export type DecisionInput = z.output<typeof DecisionInput>;
+export type DecisionRequest = z.input<typeof DecisionInput>;
+
+const Quantiles = z.object({ p05: z.number(), p50: z.number(), p95: z.number() });
+export type Quantiles = z.output<typeof Quantiles>;
+
+/** What the scheduler expects of the rest of the work at one allocation. */
+export const Prediction = z.object({
+  stepMs: z.number(),
+  remainingMs: Quantiles,
+  remainingNanoUsd: Quantiles,
+  roundNanoUsdP95: z.number(),
+  /** Probability that every limit of the goal holds. */
+  feasibility: z.number().min(0).max(1),
+});
+export type Prediction = z.output<typeof Prediction>;
+
+/** Goals near the stated one that would be met with a probability of at least 0.8. */
+export const NearestGoals = z.object({ deadlineAtMs: z.number().optional(), budgetNanoUsd: z.number().optional() });
+export type NearestGoals = z.output<typeof NearestGoals>;
+
+/** What to do next, and why, in one sentence that a person understands. */
+export const Decision = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('run'), allocation: Allocation, prediction: Prediction, reason: z.string() }),
+  z.object({ kind: z.literal('probe'), allocation: Allocation, prediction: Prediction, reason: z.string() }),
+  /** Nothing left to do in this phase: all steps are done, or another probe would teach too little. */
+  z.object({ kind: z.literal('finish'), allocation: Allocation.optional(), prediction: Prediction.optional(), reason: z.string() }),
+  z.object({ kind: z.literal('budgetExhausted'), reason: z.string(), nearest: NearestGoals }),
+  z.object({ kind: z.literal('deadlineReached'), reason: z.string(), nearest: NearestGoals }),
+  z.object({ kind: z.literal('infeasibleGoal'), reason: z.string(), nearest: NearestGoals }),
+]);
+export type Decision = z.output<typeof Decision>;
