@@ -1,0 +1,53 @@
+import { SmltError } from '../contracts/errors';
+import { treeNodes } from './tree';
+
+/*
+ * Who does what. A cut never changes bits (lanes and ranges are fixed), only how much is sent and who waits.
+ */
+
+/**
+ * Borders that give each worker its lanes: worker w drives [borders[w], borders[w + 1]).
+ * Fewest lanes for the busiest worker first (it sets the pace), then fewest tree nodes (each is one published gradient),
+ * then the most even; among equals the earlier workers take more.
+ */
+export function cutLanes(lanes: number, workers: number): number[] {
+  if (!Number.isInteger(workers) || workers < 1 || workers > lanes)
+    throw new SmltError('InvalidSpec', `${workers} workers for ${lanes} lanes: expected 1 to ${lanes}; raise lanes to use more workers`);
+  const most = Math.ceil(lanes / workers);
+  const UNEVEN = 1 / (lanes * lanes * 2); // squares of lanes add up to at most lanes², so they never outweigh a node
+  const costOf = (start: number, size: number) => treeNodes({ start, end: start + size }, lanes).length + size * size * UNEVEN;
+  // best[w][start]: least cost of giving [start, lanes) to workers w.., and the share of worker w in it.
+  const best = Array.from({ length: workers + 1 }, () => new Float64Array(lanes + 1).fill(Infinity));
+  const take = Array.from({ length: workers }, () => new Int32Array(lanes + 1));
+  best[workers]![lanes] = 0;
+  for (let worker = workers - 1; worker >= 0; worker--) {
+    const rest = workers - worker;
+    for (let start = Math.max(worker, lanes - rest * most); start <= Math.min(worker * most, lanes - rest); start++) {
+      for (let size = Math.min(most, lanes - start); size >= 1; size--) {
+        const after = best[worker + 1]![start + size]!;
+        if (after === Infinity) continue;
+        const cost = costOf(start, size) + after;
+        if (cost < best[worker]![start]!) {
+          best[worker]![start] = cost;
+          take[worker]![start] = size;
+        }
+      }
+    }
+  }
+  const borders = [0];
+  for (let worker = 0; worker < workers; worker++) borders.push(borders[worker]! + take[worker]![borders[worker]!]!);
+  return borders;
+}
+
+/** Elements between two possible range borders: the largest power of two up to paramCount / 64, between 256 and 65,536. */
+export function blockElements(paramCount: number): number {
+  let elements = 256;
+  while (elements < 65_536 && elements * 2 <= paramCount / 64) elements *= 2;
+  return elements;
+}
+
+/** Borders that give each owner its parameters, on block borders; with more workers than blocks some own nothing. */
+export function cutRanges(paramCount: number, workers: number, elements: number): number[] {
+  const blocks = Math.ceil(paramCount / elements);
+  return Array.from({ length: workers + 1 }, (_, worker) => Math.min(paramCount, Math.floor((blocks * worker) / workers) * elements));
+}
