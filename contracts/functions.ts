@@ -51,6 +51,8 @@ export const MetricSums = z.object({
   absoluteErrorSum: z.number(),
   targetSum: z.number(),
   targetSquaredSum: z.number(),
+  /** The five sums without rounding, each as float64 parts whose exact sum it is: so merging cannot depend on the cut. */
+  exact: z.record(z.string(), z.array(z.number())).optional(),
 });
 export type MetricSums = z.output<typeof MetricSums>;
 /** `outputs`: the first `saveOutputs` samples' raw outputs, for the check of a deployed model. */
