@@ -1,0 +1,366 @@
+import { randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  readdirSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writevSync,
+  type Dirent,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { SmltError } from '../../contracts/errors';
+import { checkValue, frameOf, headerBytes, notDeterministic, parseHeader, type Frame, type FrameHeader } from '../frame';
+import type { Exchange, ExchangeTraffic, WaitOptions } from '../exchange';
+import { checkPrefix } from '../prefix';
+import { failedWith, fileFault, isAbsent } from './faults';
+import { fullPath, nameOfPath, pathOfName } from './inbox-paths';
+import { InboxWatch, type WatchFolder } from './inbox-watch';
+
+/** Holds a space, as no name does. Outside every inbox, so that an unfinished file wakes nobody. */
+const asideFolder = 'unfinished values';
+const staleAfterMs = 60_000;
+const recheckMs = 25;
+const folderRetries = 100;
+
+/**
+ * Values as files in memory, one folder for each reader (inbox-paths.ts). Everything is synchronous: a system call on
+ * tmpfs takes microseconds, and handing it to a thread costs several times that.
+ * 1. A value appears whole: written aside, then linked, which also decides who was first.
+ * 2. What is corrupt is deleted by whoever finds it, and counts as absent.
+ * 3. Any file or folder may vanish at any moment; a writer makes its folder again, a reader sees nothing.
+ */
+export class TmpfsExchange implements Exchange {
+  readonly uri: string;
+  readonly traffic: ExchangeTraffic = { bytesWritten: 0, bytesRead: 0, requests: 0 };
+  private readonly watch: InboxWatch;
+  private sweptAtMs = Date.now();
+
+  private constructor(
+    private readonly root: string,
+    watchFolder?: WatchFolder,
+  ) {
+    this.uri = pathToFileURL(root).href.replace(/^file:/, 'tmpfs:');
+    this.watch = new InboxWatch(watchFolder);
+  }
+
+  /** @throws {SmltError} `StoreDenied` when the folder can't be made, or is another user's */
+  static open(root: string, watchFolder?: WatchFolder): TmpfsExchange {
+    try {
+      mkdirSync(root, { recursive: true, mode: 0o700 });
+      const owner = statSync(root).uid;
+      const self = process.getuid?.() ?? owner;
+      // /dev/shm is open to all: a folder that somebody else has put there could feed us their values.
+      if (owner !== self && self !== 0)
+        throw new SmltError('StoreDenied', `${root}: this folder belongs to user ${owner}; name another one as tmpfs:///path`);
+    } catch (error) {
+      if (failedWith(error, 'EEXIST', 'ENOTDIR'))
+        throw new SmltError('StoreDenied', `${root}: expected a folder for the exchange, found a file in the way`, { cause: error });
+      throw fileFault(error, root);
+    }
+    const exchange = new TmpfsExchange(root, watchFolder);
+    exchange.sweepStale(staleAfterMs);
+    return exchange;
+  }
+
+  async putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const path = this.pathOf(name);
+    const frame = frameOf(parts);
+    this.traffic.requests++;
+    for (;;) {
+      const stored = this.header(path) ?? (this.putIfAbsent(path, frame, parts) ? frame : this.header(path));
+      if (stored === undefined) continue; // it was corrupt, or swept in between
+      if (stored.sha256 !== frame.sha256) throw notDeterministic(name, stored, frame);
+      return;
+    }
+  }
+
+  async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    signal?.throwIfAborted();
+    const path = this.pathOf(name);
+    this.traffic.requests++;
+    const value = withFile(path, (file) => {
+      const header = readHeader(file, path);
+      return checkValue(readFully(file, new Uint8Array(Buffer.allocUnsafeSlow(header.bytes).buffer), headerBytes), header, path);
+    });
+    this.traffic.bytesRead += value?.byteLength ?? 0;
+    return value;
+  }
+
+  async present(names: readonly string[], signal?: AbortSignal): Promise<boolean[]> {
+    signal?.throwIfAborted();
+    this.traffic.requests++;
+    return names.map((name) => existsSync(this.pathOf(name)));
+  }
+
+  async waitFor(names: readonly string[], { timeoutMs, signal }: WaitOptions, onArrival?: (name: string) => void): Promise<string[]> {
+    signal?.throwIfAborted();
+    this.traffic.requests++;
+    /** By folder and file, what has not been seen yet. */
+    const missing = new Map<string, Map<string, string>>();
+    for (const name of names) {
+      const { folder, file } = pathOfName(name);
+      const inbox = join(this.root, folder);
+      const files = missing.get(inbox) ?? new Map<string, string>();
+      missing.set(inbox, files.set(file, name));
+    }
+    const look = (inbox: string, file: string, name: string) => {
+      const files = missing.get(inbox);
+      if (files?.has(file) !== true || !existsSync(join(inbox, file))) return;
+      files.delete(file);
+      if (files.size === 0) missing.delete(inbox);
+      onArrival?.(name);
+    };
+    const lookAtAll = () => {
+      for (const [inbox, files] of [...missing]) for (const [file, name] of [...files]) look(inbox, file, name);
+    };
+    lookAtAll();
+    if (missing.size > 0 && timeoutMs > 0) await this.watchUntilSeen(missing, look, lookAtAll, timeoutMs, signal);
+    const left = new Set([...missing.values()].flatMap((files) => [...files.values()]));
+    return [...left];
+  }
+
+  async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const paths = names.map((name) => this.pathOf(name));
+    this.traffic.requests++;
+    paths.forEach(removeFile);
+    for (const folder of new Set(paths.map(dirname))) this.removeEmpty(folder);
+    if (Date.now() - this.sweptAtMs > staleAfterMs) this.sweepStale(staleAfterMs);
+  }
+
+  async list(prefix: string, signal?: AbortSignal): Promise<string[]> {
+    signal?.throwIfAborted();
+    checkPrefix(prefix);
+    this.traffic.requests++;
+    // Names with a step in them leave the path of their segments at `steps`.
+    const whole = prefix.split('/').slice(0, -1);
+    const cut = whole.indexOf('steps');
+    const start = join(this.root, ...(cut < 0 ? whole : whole.slice(0, cut)));
+    const found: string[] = [];
+    const folders = [start];
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      for (const entry of entriesOf(folder)) {
+        if (entry.isDirectory()) folders.push(join(folder, entry.name));
+        else {
+          const name = nameOfPath({ folder: relative(this.root, folder), file: entry.name });
+          if (name?.startsWith(prefix) === true) found.push(name);
+        }
+      }
+    }
+    return found;
+  }
+
+  async close(): Promise<void> {
+    this.watch.close();
+  }
+
+  /**
+   * Removes unfinished files of writers that died, and folders that stand empty, older than a time. `delete` calls it about
+   * once a minute; a writer that is only slow writes its file again.
+   */
+  sweepStale(olderThanMs: number): void {
+    this.sweptAtMs = Date.now();
+    const borderMs = this.sweptAtMs - olderThanMs;
+    const isOld = (path: string) => (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < borderMs;
+    const folders = [this.root];
+    const empty: string[] = [];
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      const entries = entriesOf(folder);
+      if (entries.length === 0 && folder !== this.root && isOld(folder)) empty.push(folder);
+      for (const entry of entries) {
+        const path = join(folder, entry.name);
+        if (entry.isDirectory()) folders.push(path);
+        else if (folder === join(this.root, asideFolder) && isOld(path)) removeFile(path);
+      }
+    }
+    for (const folder of empty) this.removeEmpty(folder);
+  }
+
+  private pathOf(name: string): string {
+    return fullPath(this.root, pathOfName(name));
+  }
+
+  /** Waits for events of the inboxes, and looks every 25 ms all the same, until nothing is missing or time is up. */
+  private watchUntilSeen(
+    missing: ReadonlyMap<string, ReadonlyMap<string, string>>,
+    look: (inbox: string, file: string, name: string) => void,
+    lookAtAll: () => void,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const untilMs = performance.now() + timeoutMs;
+    const inboxes = [...missing.keys()];
+    const listeners = new Map<string, (file: string | undefined) => void>();
+    return new Promise<void>((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const end = (settle: () => void) => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        for (const [inbox, listener] of listeners) this.watch.unlisten(inbox, listener);
+        listeners.clear();
+        settle();
+      };
+      const onAbort = () => end(() => reject(signal?.reason));
+      /** Runs a look; ends when it found the last one, or when the caller's onArrival threw. */
+      const attempt = (looking: () => void) => {
+        try {
+          looking();
+        } catch (error) {
+          return end(() => reject(error));
+        }
+        if (missing.size === 0) end(resolve);
+      };
+      const recheck = () => {
+        const leftMs = untilMs - performance.now();
+        attempt(() => {
+          for (const inbox of missing.keys()) this.watch.renew(inbox);
+          lookAtAll();
+        });
+        if (listeners.size === 0) return; // ended
+        if (leftMs <= 0) return end(resolve);
+        timer = setTimeout(recheck, Math.min(recheckMs, leftMs));
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      for (const inbox of inboxes) {
+        const listener = (file: string | undefined) => {
+          if (!listeners.has(inbox)) return;
+          const name = file === undefined ? undefined : missing.get(inbox)?.get(file);
+          if (file === undefined) attempt(lookAtAll);
+          else if (name !== undefined) attempt(() => look(inbox, file, name));
+        };
+        listeners.set(inbox, listener);
+        this.watch.listen(inbox, listener);
+      }
+      recheck(); // what came before the watch stood
+    });
+  }
+
+  private header(path: string): FrameHeader | undefined {
+    return existsSync(path) ? withFile(path, (file) => readHeader(file, path)) : undefined;
+  }
+
+  /** True when this call made the value, false when one was there. */
+  private putIfAbsent(path: string, frame: Frame, parts: readonly Uint8Array[]): boolean {
+    const aside = join(this.root, asideFolder, `${process.pid}-${randomUUID()}`);
+    try {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          writeFile(aside, [frame.header, ...parts]);
+          linkSync(aside, path);
+          this.traffic.bytesWritten += frame.bytes;
+          return true;
+        } catch (error) {
+          if (failedWith(error, 'EEXIST')) return false;
+          if (!failedWith(error, 'ENOENT') || attempt === folderRetries) throw error;
+          makeFolder(dirname(aside));
+          makeFolder(dirname(path));
+        }
+      }
+    } catch (error) {
+      throw fileFault(error, path, frame.bytes + headerBytes);
+    } finally {
+      removeFile(aside);
+    }
+  }
+
+  private removeEmpty(folder: string): void {
+    for (let empty = folder; empty !== this.root; empty = dirname(empty)) {
+      try {
+        rmdirSync(empty);
+      } catch (error) {
+        if (!failedWith(error, 'ENOENT')) return;
+      }
+    }
+  }
+}
+
+function writeFile(path: string, parts: readonly Uint8Array[]): void {
+  const file = openSync(path, 'w', 0o600);
+  try {
+    let rest = parts.filter((part) => part.byteLength > 0);
+    while (rest.length > 0) {
+      let written = writevSync(file, rest);
+      // A write may stop half-way, at a signal or a full disk; go on behind what was taken.
+      rest = rest.flatMap((part) => {
+        const taken = Math.min(written, part.byteLength);
+        written -= taken;
+        return taken === part.byteLength ? [] : [part.subarray(taken)];
+      });
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Undefined when there is no such value, or only a corrupt one, which is then deleted: its publisher makes it again. */
+function withFile<T>(path: string, use: (file: number) => T): T | undefined {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw fileFault(error, path);
+  }
+  try {
+    return use(file);
+  } catch (error) {
+    if (!(error instanceof SmltError) || error.code !== 'ObjectCorrupt') throw fileFault(error, path);
+    removeFile(path);
+    return undefined;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readHeader(file: number, path: string): FrameHeader {
+  const { size } = fstatSync(file);
+  return parseHeader(readFully(file, new Uint8Array(Math.min(size, headerBytes)), 0), size, path);
+}
+
+/** Fills the buffer from a position; shorter when the file ends. */
+function readFully(file: number, into: Uint8Array, position: number): Uint8Array {
+  let filled = 0;
+  while (filled < into.byteLength) {
+    const taken = readSync(file, into, filled, into.byteLength - filled, position + filled);
+    if (taken === 0) break;
+    filled += taken;
+  }
+  return filled === into.byteLength ? into : into.subarray(0, filled);
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isAbsent(error)) throw fileFault(error, path);
+  }
+}
+
+function makeFolder(folder: string): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      return;
+    } catch (error) {
+      if (!failedWith(error, 'ENOENT') || attempt === folderRetries) throw error;
+    }
+  }
+}
+
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw fileFault(error, folder);
+  }
+}

@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { SmltError } from '../contracts/errors';
+import type { Exchange } from './exchange';
+import { FilesObjectStore } from './files/files-object-store';
+import { TmpfsExchange } from './files/tmpfs-exchange';
+import type { ObjectStore } from './object-store';
+
+export type { Exchange, ExchangeTraffic, WaitOptions } from './exchange';
+export type { ObjectInfo, ObjectStore } from './object-store';
+export { sha256Hex } from './digest';
+
+export const objectStores: Readonly<Record<string, (uri: string) => Promise<ObjectStore>>> = {
+  file: async (uri) => FilesObjectStore.open(pathIn(uri, 'file:///path/to/folder')),
+};
+
+export const exchanges: Readonly<Record<string, (uri: string) => Promise<Exchange>>> = {
+  tmpfs: async (uri) => {
+    const path = uri === 'tmpfs:' ? sharedMemoryFolder() : pathIn(uri, 'tmpfs: or tmpfs:///path/to/folder');
+    return TmpfsExchange.open(path);
+  },
+};
+
+/** Opens the object store that a URI names. @throws {SmltError} `InvalidSpec` when no back end knows it */
+export async function openObjectStore(uri: string): Promise<ObjectStore> {
+  return backEnd(uri, 'object store', objectStores)(uri);
+}
+
+/** Opens the exchange that a URI names. Close it when done. @throws {SmltError} `InvalidSpec` when no back end knows it */
+export async function openExchange(uri: string): Promise<Exchange> {
+  return backEnd(uri, 'exchange', exchanges)(uri);
+}
+
+function backEnd<T>(uri: string, what: string, backEnds: Readonly<Record<string, (uri: string) => Promise<T>>>): (uri: string) => Promise<T> {
+  const scheme = /^([a-z][a-z0-9+.-]*):/.exec(uri)?.[1];
+  const open = scheme !== undefined && Object.hasOwn(backEnds, scheme) ? backEnds[scheme] : undefined;
+  if (open !== undefined) return open;
+  const known = Object.keys(backEnds).map((name) => `${name}:`);
+  const elsewhere = scheme === 's3' && what === 'exchange' ? '; s3: is an object store here, not yet an exchange' : '';
+  throw new SmltError('InvalidSpec', `${what} ${JSON.stringify(uri)}: expected a URI that begins with ${known.join(' or ')}${elsewhere}`);
+}
+
+function pathIn(uri: string, expected: string): string {
+  try {
+    const url = new URL(uri.replace(/^[a-z]+:/, 'file:'));
+    if (!/^[a-z]+:\/\/\/./.test(uri) || url.search !== '' || url.hash !== '') throw new Error('no absolute path, or more than a path');
+    return fileURLToPath(url).replace(/(?<=.)\/+$/, '');
+  } catch (error) {
+    throw new SmltError('InvalidSpec', `store ${JSON.stringify(uri)}: expected ${expected}, with an absolute path`, { cause: error });
+  }
+}
+
+/** Memory where the system has a file system for it. The user is in the name: two users must not share a folder. */
+function sharedMemoryFolder(): string {
+  return join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `smlt-${process.getuid?.() ?? 'user'}`);
+}
