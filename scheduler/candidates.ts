@@ -1,0 +1,39 @@
+import type { DecisionInput } from '../contracts/scheduling';
+import { MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
+import { estimatedMemoryMib, mostWorkers, type Shape } from './model/workload';
+
+/** Every shape that the bounds, the lanes, the cores and the memory already seen allow. May be empty. */
+export function candidatesOf(input: DecisionInput): Shape[] {
+  const { bounds, lanes, forbidden } = input;
+  const most = mostWorkers(bounds, lanes, forbidden.workersAbove);
+  const least = leastMemoryMib(input);
+  const counts = new Set([...WORKER_GRID.filter((n) => n <= most), Math.max(0, most)]);
+  const shapes: Shape[] = [];
+  for (const workers of [...counts].sort((a, b) => a - b)) {
+    for (const memoryMib of memorySizes(input)) {
+      if (workers < 1 || memoryMib < least) continue;
+      // Beyond the cores that exist, one more worker only waits for the others.
+      const coresUsed = workers * Math.min(1, memoryMib / MIB_PER_VCPU);
+      if (workers > 1 && coresUsed > bounds.totalCores + 1e-9) continue;
+      shapes.push({ workers, memoryMib });
+    }
+  }
+  return shapes;
+}
+
+function memorySizes({ bounds, current }: DecisionInput): number[] {
+  if (bounds.memoryMib !== undefined) return [bounds.memoryMib];
+  const sizes = new Set<number>([...MEMORY_GRID_MIB, bounds.minMemoryMib, bounds.maxMemoryMib, ...(current ? [current.memoryMib] : [])]);
+  return [...sizes].filter((memoryMib) => memoryMib >= bounds.minMemoryMib && memoryMib <= bounds.maxMemoryMib).sort((a, b) => a - b);
+}
+
+/** What a function needs: measured where a round has shown it, estimated until then; never a size that ran out. */
+export function leastMemoryMib({ program, observations, forbidden }: DecisionInput): number {
+  const peak = observations.reduce((most, observation) => Math.max(most, observation.peakRssMib), 0);
+  const needed = (peak > 0 ? peak : estimatedMemoryMib(program.paramCount, program.peakMemoryMib)) / SAFE_MEMORY_SHARE;
+  const ranOut = observations.reduce(
+    (most, { failures, allocation }) => (failures.outOfMemory > 0 ? Math.max(most, allocation.memoryMib + 1) : most),
+    forbidden.memoryMibBelow ?? 0,
+  );
+  return Math.max(needed, ranOut);
+}

@@ -1,0 +1,81 @@
+import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
+import {
+  ACCEPT_FEASIBILITY,
+  INCUMBENT_FEASIBILITY,
+  LEAST_VIOLATION_SLACK,
+  LIMIT_SHARE,
+  MAX_SWITCHES,
+  RESCUE_FACTOR,
+  STAY_FEASIBILITY,
+  SWITCH_FEASIBILITY_GAIN,
+  SWITCH_MIN_GAIN,
+  TIE,
+} from './constants';
+import { normalCdf, normalPdf, Z80, Z95 } from './normal';
+import { violationOf, type Plan } from './plan';
+
+const other = (plan: Plan, minimize: 'cost' | 'time') =>
+  minimize === 'time' ? plan.prediction.remainingNanoUsd.p50 : plan.prediction.remainingMs.p50;
+
+/** The best objective; among those nearly as good, the best of what was not asked for; then the smallest. */
+export function best(plans: readonly Plan[], minimize: 'cost' | 'time'): Plan | undefined {
+  const least = Math.min(...plans.map((plan) => plan.objective));
+  return plans
+    .filter((plan) => plan.objective <= least * (1 + TIE))
+    .reduce<Plan | undefined>((chosen, plan) => (chosen === undefined || other(plan, minimize) < other(chosen, minimize) ? plan : chosen), undefined);
+}
+
+/** What to run: the best of those that keep every limit well enough, else the least violation at the least objective. */
+export function recommend(plans: readonly Plan[], minimize: 'cost' | 'time'): Plan | undefined {
+  const safe = plans.filter((plan) => plan.prediction.feasibility >= ACCEPT_FEASIBILITY);
+  if (safe.length > 0) return best(safe, minimize);
+  const least = Math.min(...plans.map(violationOf));
+  return best(
+    plans.filter((plan) => violationOf(plan) <= least * LEAST_VIOLATION_SLACK),
+    minimize,
+  );
+}
+
+/** Plans that would cost more than twice what was accepted are no rescue, unless a budget given anew allows them. */
+export function withinConsent(plans: readonly Plan[], { accepted, spentNanoUsd }: DecisionInput): readonly Plan[] {
+  if (accepted === undefined) return plans;
+  return plans.filter((plan) => spentNanoUsd + plan.prediction.remainingNanoUsd.p50 <= RESCUE_FACTOR * accepted.totalNanoUsdP95);
+}
+
+/** Whether to leave the current allocation for the recommended one: for a clear gain, or because its limits are at risk. */
+export function worthSwitching(current: Plan, target: Plan, switches: number): boolean {
+  if (switches >= MAX_SWITCHES) return false;
+  const { feasibility } = current.prediction;
+  if (feasibility < STAY_FEASIBILITY && target.prediction.feasibility > feasibility + SWITCH_FEASIBILITY_GAIN) return true;
+  if (feasibility < STAY_FEASIBILITY && violationOf(target) < violationOf(current) * (1 - SWITCH_MIN_GAIN)) return true;
+  return target.objective < current.objective * (1 - SWITCH_MIN_GAIN) && target.prediction.feasibility >= Math.min(feasibility, ACCEPT_FEASIBILITY);
+}
+
+/** Expected gain of looking at a plan, as a share of the incumbent's objective, times the chance that it may be used. */
+export function probeGain(plan: Plan, incumbent: Plan): number {
+  const better = Math.log(incumbent.objective) - Math.log(plan.objective);
+  const z = better / plan.logSd;
+  return plan.prediction.feasibility * (better * normalCdf(z) + plan.logSd * normalPdf(z));
+}
+
+export function incumbentOf(plans: readonly Plan[], minimize: 'cost' | 'time'): Plan | undefined {
+  const likely = plans.filter((plan) => plan.prediction.feasibility >= INCUMBENT_FEASIBILITY);
+  return best(likely.length > 0 ? likely : plans, minimize);
+}
+
+/** Goals near the stated one that a plan meets with probability 0.8: the earliest deadline within the budget, the least budget within the deadline. */
+export function nearestGoals(plans: readonly Plan[], { goal, nowMs, spentNanoUsd, reservedNanoUsd }: DecisionInput): NearestGoals {
+  const upper = (p50: number, p95: number, sd: number) => p50 + ((p95 - p50) * (Math.exp(Z80 * sd) - 1)) / (Math.exp(Z95 * sd) - 1);
+  const timeOf = ({ prediction: { remainingMs }, logSd }: Plan) => upper(remainingMs.p50, remainingMs.p95, logSd);
+  const costOf = ({ prediction: { remainingNanoUsd }, logSd }: Plan) => upper(remainingNanoUsd.p50, remainingNanoUsd.p95, logSd);
+  const inBudget = plans.filter((plan) => plan.limits.nanoUsd === undefined || costOf(plan) <= plan.limits.nanoUsd);
+  const inTime = plans.filter((plan) => plan.limits.timeMs === undefined || timeOf(plan) <= plan.limits.timeMs);
+  const soonest = Math.min(...inBudget.map(timeOf));
+  const cheapest = Math.min(...inTime.map(costOf));
+  return {
+    ...(goal.deadlineAtMs !== undefined && Number.isFinite(soonest) ? { deadlineAtMs: Math.ceil(nowMs + soonest / LIMIT_SHARE) } : {}),
+    ...(goal.budgetNanoUsd !== undefined && Number.isFinite(cheapest)
+      ? { budgetNanoUsd: Math.ceil((cheapest + spentNanoUsd + reservedNanoUsd) / LIMIT_SHARE) }
+      : {}),
+  };
+}

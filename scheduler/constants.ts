@@ -1,0 +1,73 @@
+/** Numbers that the scheduler rests on, each with its source. "Rules": the measured design of the scheduler, docs/scheduler.md. */
+
+/** One vCPU of AWS Lambda, and the most a function gets. Source: AWS Lambda documentation, "Configure memory". */
+export const MIB_PER_VCPU = 1_769;
+export const MAX_VCPUS = 6;
+/** Memory sizes worth telling apart: where Lambda's vCPU count changes, and halves below one vCPU. Source: rules, section 3. */
+export const MEMORY_GRID_MIB = [256, 512, 1_024, 1_769, 2_560, 3_538, 5_307, 7_076, 8_845, 10_240] as const;
+/** Source: rules, section 3; lanes bound the number of workers by 1,024. */
+export const WORKER_GRID = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024] as const;
+/** Source: AWS Lambda quotas. 30 s are kept to stop at a step boundary. */
+export const FUNCTION_LIMIT_MS = 900_000;
+export const FUNCTION_DRAIN_MS = 30_000;
+/** Network bandwidth of a function with one vCPU; less memory has its square root. Source: rules, section 2. */
+export const WORKER_BYTES_PER_MS = 75_000;
+
+/** Multiply-adds of ONNX Runtime on one core: LeNet trained at 25 GFLOP/s, larger nets slower; half of it errs on the safe side. */
+export const FLOPS_PER_MS = 12e6;
+/** Gradients cost twice the forward pass again. Source: Griewank and Walther 2008, section 4.6. */
+export const TRAINING_PER_FORWARD_FLOPS = 3;
+/** Node and ONNX Runtime before the first tensor, and bytes a parameter (weight, gradient, two moments). Source: rules, section 2. */
+export const BASE_MEMORY_MIB = 180;
+export const BYTES_PER_PARAMETER = 16;
+/** Above this share of a function's memory an allocation is refused. Source: rules, section 2. */
+export const SAFE_MEMORY_SHARE = 0.9;
+
+/** A cold start, its spread by worker, and further instances beyond a burst of 1,000. Source: rules, section 2; AWS scaling of 1,000 each 10 s. */
+export const COLD_START_MS = 400;
+export const START_SPREAD_MS_PER_WORKER = 10;
+export const BURST_WORKERS = 1_000;
+export const BURST_REFILL_MS = 10_000;
+/** A round's cost in the workflow: 61 ms with 8 activities on a tuned development server. */
+export const ORCHESTRATION_MS = 60;
+/** Share of a round's time that orchestration may take. */
+export const ORCHESTRATION_SHARE = 0.05;
+/** Idle connections are cut after about 5 minutes. */
+export const LONGEST_ROUND_MS = 300_000;
+/** Until three rounds are seen at an allocation, so that the first real window can overrule the plan soon. */
+export const LONGEST_EARLY_ROUND_MS = 60_000;
+export const EARLY_ROUNDS = 3;
+export const SHORTEST_ROUND_MS = 1_000;
+/** Looks at the plan during what remains: each round's end is a free switching point. */
+export const ROUNDS_AHEAD = 20;
+
+/** Kept back from every limit. Source: rules, section 5, rule 2. */
+export const LIMIT_SHARE = 0.97;
+/** Probability of keeping every limit that a plan must have; below REFUSE nothing will do. Source: rules, section 5. */
+export const ACCEPT_FEASIBILITY = 0.8;
+export const STAY_FEASIBILITY = 0.75;
+export const SWITCH_FEASIBILITY_GAIN = 0.1;
+export const REFUSE_FEASIBILITY = 0.05;
+export const INCUMBENT_FEASIBILITY = 0.5;
+export const LEAST_VIOLATION_SLACK = 1.1;
+export const RESCUE_FACTOR = 2;
+/** Source: rules, section 5, rules 1 and 7. */
+export const PROBE_MIN_GAIN = 0.02;
+export const PROBE_SPEND_SHARE = 0.1;
+export const SWITCH_MIN_GAIN = 0.04;
+export const MAX_SWITCHES = 12;
+/** Objectives this near are a tie, which the other objective breaks. */
+export const TIE = 0.02;
+/** A probe's steps and longest time. Source: rules, section 3, step 4. */
+export const PROBE_MIN_STEPS = 2;
+export const PROBE_MAX_STEPS = 8;
+export const PROBE_MAX_MS = 15_000;
+
+/** Noise of a step's time (SD of its logarithm): repeats of real runs have 0.025 to 0.05, never trusted below 0.04. Source: rules, 1 and 3. */
+export const DEFAULT_NOISE = 0.05;
+export const LEAST_NOISE = 0.04;
+export const NOISE_MARGIN = 1.2;
+/** Matérn-5/2 process on the logarithm of what the features leave: 0.12 was overconfident, 0.30 covered. Source: rules, section 3. */
+export const RESIDUAL_AMPLITUDE = 0.3;
+export const TOTAL_ONLY_AMPLITUDE = 0.25;
+export const RESIDUAL_LENGTH = 0.35;

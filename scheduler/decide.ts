@@ -1,0 +1,166 @@
+import { parseWith } from '../contracts/job';
+import { DecisionInput, type Decision, type DecisionRequest, type NearestGoals } from '../contracts/scheduling';
+import { candidatesOf, leastMemoryMib } from './candidates';
+import { best, incumbentOf, nearestGoals, probeGain, recommend, withinConsent, worthSwitching } from './choose';
+import {
+  PROBE_MAX_MS,
+  PROBE_MAX_STEPS,
+  PROBE_MIN_GAIN,
+  PROBE_MIN_STEPS,
+  PROBE_SPEND_SHARE,
+  REFUSE_FEASIBILITY,
+  SHORTEST_ROUND_MS,
+} from './constants';
+import { fitPerformance } from './model/performance';
+import { workloadOf } from './model/workload';
+import { fitOverheads } from './overheads';
+import { limitsOf, planOf, withSteps, type Plan } from './plan';
+import { bindingTerm, explainProbe, explainRun } from './reason';
+import { formatDuration, formatMib, formatShape, formatUsd } from './words';
+
+/** Refusing is for the beginning: later the work done is worth more than the promise broken. */
+const REFUSE_UNTIL_SHARE = 0.1;
+
+/**
+ * What to do next. Pure: the same input gives the same decision.
+ * Invariants: (1) an allocation respects every bound, lane and core; (2) the p95 of the next round's cost fits what is
+ * left of the budget; (3) a round never passes the last step.
+ * @throws {SmltError} `InvalidSpec` when an observation or a bound is not valid
+ */
+export function decideNext(request: DecisionRequest): Decision {
+  const input = parseWith(DecisionInput, request, 'the scheduler’s input');
+  const { goal, nowMs, remainingSteps, phase, observations } = input;
+  if (remainingSteps === 0) return { kind: 'finish', reason: 'Every step is done.' };
+  const candidates = candidatesOf(input);
+  if (candidates.length === 0) return { kind: 'infeasibleGoal', reason: whyNoCandidate(input), nearest: {} };
+  const model = fitPerformance(workloadOf(input), observations);
+  const context = { input, model, overheads: fitOverheads(observations, input.prices), limits: limitsOf(input) };
+  const all = candidates.map((shape) => planOf(shape, context));
+  const nearest = nearestGoals(all, input);
+
+  if (goal.deadlineAtMs !== undefined && nowMs >= goal.deadlineAtMs) {
+    return {
+      kind: 'deadlineReached',
+      reason: `The deadline passed ${formatDuration(nowMs - goal.deadlineAtMs)} ago with ${remainingSteps} steps left.`,
+      nearest,
+    };
+  }
+  const consented = withinConsent(all, input);
+  const plans =
+    consented.length > 0 ? consented : [all.reduce((a, b) => (b.prediction.remainingNanoUsd.p50 < a.prediction.remainingNanoUsd.p50 ? b : a))];
+  const refusal = refuse(plans, input, nearest);
+  if (refusal) return refusal;
+
+  const target = recommend(plans, goal.minimize)!;
+  if (phase === 'profile') {
+    const probe = nextProbe(plans, target, input);
+    if (probe.kind === 'finish') return { kind: 'finish', allocation: target.allocation, prediction: target.prediction, reason: probe.reason };
+    const affordable = fitBudget(probe.plan, plans, input, nearest);
+    if ('kind' in affordable) return affordable;
+    return { kind: 'probe', allocation: affordable.allocation, prediction: affordable.prediction, reason: probe.reason };
+  }
+  const current = plans.find((plan) => plan.allocation.workers === input.current?.workers && plan.allocation.memoryMib === input.current.memoryMib);
+  const chosen = current && !worthSwitching(current, target, input.switches) ? current : target;
+  const affordable = fitBudget(withDeadline(chosen, input), plans, input, nearest);
+  if ('kind' in affordable) return affordable;
+  return { kind: 'run', allocation: affordable.allocation, prediction: affordable.prediction, reason: explainRun(affordable, plans, all, input) };
+}
+
+/** A goal out of reach is said once something has been seen, before much is spent. */
+function refuse(plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): Decision | undefined {
+  const { observations, accepted, stepsDone, remainingSteps } = input;
+  const early = stepsDone <= REFUSE_UNTIL_SHARE * (stepsDone + remainingSteps);
+  if (accepted !== undefined || observations.length === 0 || !early) return undefined;
+  const likeliest = Math.max(...plans.map((plan) => plan.prediction.feasibility));
+  if (likeliest >= REFUSE_FEASIBILITY) return undefined;
+  return { kind: 'infeasibleGoal', reason: bindingTerm(plans, input, nearest), nearest };
+}
+
+/** Which allocation teaches most for its price, unless nothing teaches enough. */
+function nextProbe(
+  plans: readonly Plan[],
+  target: Plan,
+  input: DecisionInput,
+): { kind: 'probe'; plan: Plan; reason: string } | { kind: 'finish'; reason: string } {
+  const { observations, probesLeft, goal, remainingSteps, spentNanoUsd } = input;
+  const probes = observations.reduce((sum, observation) => sum + observation.merged, 0);
+  const finish = (why: string) => ({ kind: 'finish' as const, reason: `${formatShape(target.allocation)} it will be: ${why}.` });
+  if (probesLeft === 0) return finish(`${probes} short rounds have shown enough`);
+  if (probes === 0) {
+    const plan = asProbe(target, remainingSteps);
+    return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined) };
+  }
+  const spentMs = observations.reduce((sum, observation) => sum + observation.wallMs * observation.merged, 0);
+  const mayMs = target.limits.timeMs === undefined ? Infinity : PROBE_SPEND_SHARE * (target.limits.timeMs + spentMs) - spentMs;
+  const mayNanoUsd = goal.budgetNanoUsd === undefined ? Infinity : PROBE_SPEND_SHARE * goal.budgetNanoUsd - spentNanoUsd;
+  const incumbent = incumbentOf(plans, goal.minimize) ?? target;
+  const scored = plans
+    .map((plan) => {
+      const probe = asProbe(plan, remainingSteps);
+      const { steps } = probe.allocation;
+      const costMs = probe.stepMs * steps;
+      const nanoUsd = probe.prediction.roundNanoUsdP95;
+      const gain = probeGain(plan, incumbent);
+      return { probe, gain, score: gain / Math.sqrt(goal.minimize === 'time' ? costMs : nanoUsd), costMs, nanoUsd };
+    })
+    .filter(({ costMs, nanoUsd }) => costMs <= mayMs && nanoUsd <= mayNanoUsd);
+  const next = scored.reduce<(typeof scored)[number] | undefined>((a, b) => (a === undefined || b.score > a.score ? b : a), undefined);
+  if (next === undefined) return finish('one more look would take over a tenth of the limit');
+  if (next.gain < PROBE_MIN_GAIN) return finish(`another look would gain less than ${PROBE_MIN_GAIN * 100} %`);
+  return { kind: 'probe', plan: next.probe, reason: explainProbe(next.probe, target, next.gain) };
+}
+
+/** A probe is short, yet at least a second where steps are: the first steps of an instance are compiled as they run. */
+function asProbe(plan: Plan, remainingSteps: number): Plan {
+  const few = Math.max(PROBE_MIN_STEPS, Math.min(PROBE_MAX_STEPS, Math.floor(PROBE_MAX_MS / plan.stepMs)));
+  return withSteps(plan, Math.min(remainingSteps, Math.max(few, Math.ceil(SHORTEST_ROUND_MS / plan.stepMs))));
+}
+
+/** A round does not plan beyond the deadline, so that its checkpoint still counts. */
+function withDeadline(plan: Plan, { goal, nowMs }: DecisionInput): Plan {
+  if (goal.deadlineAtMs === undefined) return plan;
+  const most = Math.max(1, Math.floor((goal.deadlineAtMs - nowMs) / plan.stepMs));
+  return most < plan.allocation.steps ? withSteps(plan, most) : plan;
+}
+
+/** The hard guard: a shorter round, then a cheaper allocation, then the end. */
+function fitBudget(plan: Plan, plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): Plan | Decision {
+  const { goal, spentNanoUsd, reservedNanoUsd, remainingSteps } = input;
+  if (goal.budgetNanoUsd === undefined) return plan;
+  const restNanoUsd = goal.budgetNanoUsd - spentNanoUsd - reservedNanoUsd;
+  const fitting = (each: Plan): Plan | undefined => {
+    // One nano-dollar for rounding up.
+    const most = Math.floor((restNanoUsd - each.roundFixedNanoUsdP95 - 1) / each.stepNanoUsdP95);
+    return most < 1 ? undefined : withSteps(each, Math.min(each.allocation.steps, most));
+  };
+  const fits = fitting(plan);
+  if (fits) return fits;
+  const cheaper = [...plans].flatMap((each) => fitting(each) ?? []);
+  const cheapest = best(
+    cheaper.map((each) => ({ ...each, objective: each.prediction.remainingNanoUsd.p50 })),
+    'cost',
+  );
+  const found = cheaper.find(
+    (each) => each.allocation.workers === cheapest?.allocation.workers && each.allocation.memoryMib === cheapest.allocation.memoryMib,
+  );
+  if (found) return found;
+  const least = Math.min(...plans.map((each) => each.roundFixedNanoUsdP95 + each.stepNanoUsdP95));
+  return {
+    kind: 'budgetExhausted',
+    reason:
+      `${formatUsd(Math.max(0, restNanoUsd))} of the budget of ${formatUsd(goal.budgetNanoUsd)} is left` +
+      `${reservedNanoUsd > 0 ? ` beside ${formatUsd(reservedNanoUsd)} kept for later stages` : ''}, ` +
+      `and the cheapest next step may cost ${formatUsd(least)}; ${remainingSteps} steps are left.`,
+    nearest,
+  };
+}
+
+function whyNoCandidate(input: DecisionInput): string {
+  const { bounds, forbidden } = input;
+  const needed = leastMemoryMib(input);
+  const largest = bounds.memoryMib ?? bounds.maxMemoryMib;
+  if (needed > largest) {
+    return `A function needs ${formatMib(Math.ceil(needed))}, and ${bounds.memoryMib ? 'the job fixes' : 'the platform allows'} ${formatMib(largest)}: raise the memory, or use a smaller batch or model.`;
+  }
+  return `No allocation is left: at most ${Math.min(bounds.maxWorkers, bounds.concurrency)} workers${forbidden.workersAbove === undefined ? '' : ` (only ${forbidden.workersAbove} got a slot)`} of ${formatMib(bounds.minMemoryMib)} to ${formatMib(largest)}.`;
+}

@@ -1,0 +1,72 @@
+import type { Observation } from '../../contracts/scheduling';
+import { DEFAULT_NOISE, LEAST_NOISE, NOISE_MARGIN, RESIDUAL_AMPLITUDE } from '../constants';
+import { logSd } from '../normal';
+import { fitComponent, type ComponentSample } from './component';
+import { computeFeatures, computePrior, positionOf, syncFeatures, syncPrior, type Shape, type Workload } from './workload';
+
+export interface StepPrediction {
+  /** Median of one step's time. */
+  readonly stepMs: number;
+  readonly computeMs: number;
+  readonly syncMs: number;
+  /** SD of the step time's logarithm. */
+  readonly logSd: number;
+}
+export type PerformanceModel = (shape: Shape) => StepPrediction;
+
+/** A component this small beside the whole step says "about nothing". */
+const NEGLIGIBLE_SHARE = 0.1;
+/** A cold round includes first-run compilation: trusted half as much. */
+const COLD_NOISE_FACTOR = 2;
+
+/** Fits compute and synchronisation apart and adds them up. Where an observation cannot split its time, the fit so far splits it. */
+export function fitPerformance(workload: Workload, observations: readonly Observation[]): PerformanceModel {
+  const usable = observations.filter((observation) => observation.steps > 0 && observation.stepMs > 0);
+  const noise = NOISE_MARGIN * Math.max(measuredNoise(usable), LEAST_NOISE);
+  const prior = computePrior(workload);
+  const unfitted = (shape: Shape) => {
+    const weigh = (theta: readonly number[], features: number[]) => features.reduce((sum, phi, i) => sum + phi * theta[i]!, 0);
+    const computeMs = weigh(prior.theta, computeFeatures(workload, shape));
+    return computeMs / (computeMs + weigh(syncPrior.theta, syncFeatures(workload, shape)));
+  };
+  const compute: ComponentSample[] = [];
+  const sync: ComponentSample[] = [];
+  for (const observation of usable) {
+    const { allocation, parts, stepMs, cold, merged } = observation;
+    const computeMs = Math.min(parts?.computeMs ?? stepMs * unfitted(allocation), stepMs);
+    const common = {
+      at: positionOf(allocation),
+      noise: (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (parts ? 1 : 2),
+      floorMs: NEGLIGIBLE_SHARE * stepMs,
+    };
+    compute.push({ ...common, features: computeFeatures(workload, allocation), valueMs: computeMs });
+    sync.push({ ...common, features: syncFeatures(workload, allocation), valueMs: stepMs - computeMs });
+  }
+  const computeModel = fitComponent(compute, prior, RESIDUAL_AMPLITUDE);
+  const syncModel = fitComponent(sync, syncPrior, RESIDUAL_AMPLITUDE);
+  return (shape) => {
+    const at = positionOf(shape);
+    const c = computeModel.predict(computeFeatures(workload, shape), at);
+    const s = syncModel.predict(syncFeatures(workload, shape), at);
+    const stepMs = Math.max(c.meanMs + s.meanMs, 1e-6);
+    return { stepMs, computeMs: c.meanMs, syncMs: s.meanMs, logSd: logSd(stepMs, c.varianceMs2 + s.varianceMs2) };
+  };
+}
+
+/** Pooled SD of the step time's logarithm within allocations seen more than once. */
+function measuredNoise(observations: readonly Observation[]): number {
+  const groups = new Map<string, number[]>();
+  for (const { allocation, stepMs, cold } of observations) {
+    if (cold) continue;
+    const key = `${allocation.workers}x${allocation.memoryMib}`;
+    groups.set(key, [...(groups.get(key) ?? []), Math.log(stepMs)]);
+  }
+  let squares = 0;
+  let degrees = 0;
+  for (const logs of groups.values()) {
+    const mean = logs.reduce((sum, value) => sum + value, 0) / logs.length;
+    squares += logs.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    degrees += logs.length - 1;
+  }
+  return degrees >= 2 ? Math.sqrt(squares / degrees) : DEFAULT_NOISE;
+}

@@ -1,0 +1,73 @@
+import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
+import { ACCEPT_FEASIBILITY } from './constants';
+import { best } from './choose';
+import { violationOf, type Plan } from './plan';
+import { formatCount, formatDuration, formatShape, formatShare, formatUsd } from './words';
+
+const same = (a: Plan, b: Plan) => a.allocation.workers === b.allocation.workers && a.allocation.memoryMib === b.allocation.memoryMib;
+
+/** "2 workers of 1,769 MiB, 80 steps a round: 5.6 s and $0.0003 to go; 4 workers of 1,769 MiB would save 1.0 s but ..." */
+export function explainRun(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], input: DecisionInput): string {
+  const { prediction, allocation } = chosen;
+  const what =
+    `${formatShape(allocation)}, ${formatCount(allocation.steps, 'step')} a round: about ${formatDuration(prediction.stepMs)} a step, ` +
+    `${formatDuration(prediction.remainingMs.p50)} (p95 ${formatDuration(prediction.remainingMs.p95)}) and ` +
+    `${formatUsd(prediction.remainingNanoUsd.p50)} (p95 ${formatUsd(prediction.remainingNanoUsd.p95)}) to go`;
+  return `${what}${chance(prediction.feasibility, input)}; ${against(chosen, plans, all, input)}.`;
+}
+
+export function explainProbe(probe: Plan, target: Plan, gain: number | undefined): string {
+  const what = `Trying ${formatShape(probe.allocation)} for ${formatCount(probe.allocation.steps, 'step')} that count`;
+  if (gain === undefined)
+    return `${what}: by the size of the model and the batch it should do best, at about ${formatDuration(probe.stepMs)} a step.`;
+  if (same(probe, target)) return `${what}: it looks best so far, and one more look should make sure.`;
+  return `${what}: it may beat ${formatShape(target.allocation)}, with an expected gain of ${(gain * 100).toFixed(0)} %.`;
+}
+
+/** Why no allocation can meet the goal, and what would. */
+export function bindingTerm(plans: readonly Plan[], { goal, nowMs, spentNanoUsd }: DecisionInput, nearest: NearestGoals): string {
+  const closest = plans.reduce((a, b) => (violationOf(b) < violationOf(a) ? b : a));
+  const { remainingMs, remainingNanoUsd } = closest.prediction;
+  const limits = [
+    ...(goal.deadlineAtMs === undefined ? [] : [`${formatDuration(Math.max(0, goal.deadlineAtMs - nowMs))} to the deadline`]),
+    ...(goal.budgetNanoUsd === undefined ? [] : [`${formatUsd(Math.max(0, goal.budgetNanoUsd - spentNanoUsd))} of the budget`]),
+  ];
+  const ways = [
+    ...(nearest.deadlineAtMs === undefined ? [] : [`a deadline in ${formatDuration(nearest.deadlineAtMs - nowMs)}`]),
+    ...(nearest.budgetNanoUsd === undefined ? [] : [`a budget of ${formatUsd(nearest.budgetNanoUsd)}`]),
+  ];
+  return (
+    `The goal is out of reach: with ${limits.join(' and ')} left, the nearest plan, ${formatShape(closest.allocation)}, needs ` +
+    `${formatDuration(remainingMs.p50)} (${formatDuration(remainingMs.p05)} to ${formatDuration(remainingMs.p95)}) and ${formatUsd(remainingNanoUsd.p50)}` +
+    `${ways.length > 0 ? `; ${ways.join(', or ')}, would do` : ''}.`
+  );
+}
+
+function chance(feasibility: number, { goal }: DecisionInput): string {
+  if (goal.budgetNanoUsd === undefined && goal.deadlineAtMs === undefined) return '';
+  const limit = goal.budgetNanoUsd === undefined ? 'the deadline' : goal.deadlineAtMs === undefined ? 'the budget' : 'budget and deadline';
+  return `, ${formatShare(feasibility)} sure to keep ${limit}`;
+}
+
+/** The alternative that a person would ask about: the one that the goal's limit rules out, else the next best. */
+function against(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], { goal }: DecisionInput): string {
+  const others = all.filter((plan) => !same(plan, chosen));
+  if (others.length === 0) return 'it is the only allocation within the bounds';
+  const tempting = best(
+    others.filter((plan) => plan.objective < chosen.objective * 0.98),
+    goal.minimize,
+  );
+  const gainOf = (plan: Plan) =>
+    goal.minimize === 'time' ? formatDuration(Math.abs(chosen.objective - plan.objective)) : formatUsd(Math.abs(chosen.objective - plan.objective));
+  if (tempting && tempting.prediction.feasibility < ACCEPT_FEASIBILITY) {
+    return `${formatShape(tempting.allocation)} would save ${gainOf(tempting)} but ${formatShare(tempting.prediction.feasibility)} sure to keep the limits is too little`;
+  }
+  if (tempting) return `${formatShape(tempting.allocation)} might save ${gainOf(tempting)}, too little to switch for`;
+  const next =
+    best(
+      plans.filter((plan) => !same(plan, chosen)),
+      goal.minimize,
+    ) ?? best(others, goal.minimize)!;
+  const more = gainOf(next);
+  return `${formatShape(next.allocation)} would ${goal.minimize === 'time' ? `take ${more} longer` : `cost ${more} more`}`;
+}
