@@ -72,5 +72,5 @@ export function createDeploymentActivities(engine: EngineDependencies) {
 function largestDifference(expected: readonly (readonly number[])[], got: readonly (readonly number[])[]): number {
   if (expected.length !== got.length) throw new SmltError('FunctionFailed', `the deployed model answered ${got.length} samples, expected ${expected.length}`);
   const differences = expected.flatMap((row, i) => row.map((value, j) => Math.abs(value - (got[i]?.[j] ?? Number.NaN)) / Math.max(1, Math.abs(value))));
-  return differences.reduce((worst, difference) => (difference <= worst ? worst : difference), 0);
+  return differences.some(Number.isNaN) ? Infinity : Math.max(0, ...differences);
 }

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { canonicalJson } from '../contracts/canonical-json';
 import { SmltError } from '../contracts/errors';
 import type { ObjectStore } from '../storage/object-store';
 
@@ -8,12 +9,6 @@ const decoder = new TextDecoder();
 /** JSON with sorted keys: equal values have equal bytes, so that a retry finds its own record. */
 export function encodeRecord(value: unknown): Uint8Array {
   return encoder.encode(canonicalJson(value));
-}
-
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1))) : inner,
-  );
 }
 
 export function decodeRecord<S extends z.ZodType>(schema: S, bytes: Uint8Array, name: string): z.output<S> {

@@ -2,10 +2,12 @@ import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
 import type { WeightsReference } from '../contracts/functions';
 import { names, type RecipeId, type Span, type TrackId } from '../contracts/names';
+import { checkpointNames, extraRange, filledRanges, lossWindowStart, wholeNames } from '../contracts/step-names';
 import { Program } from '../contracts/program';
 import { RoundManifest, RoundPlan, TrackContext, type Checkpoint, type Round } from '../contracts/round';
 import type { Exchange } from '../storage/exchange';
 import type { ObjectStore } from '../storage/object-store';
+import { sha256Hex } from '../storage/digest';
 import type { EngineDependencies } from './dependencies';
 import { encodeRecord, decodeRecord, findRecord, readRecord } from './records';
 
@@ -18,8 +20,6 @@ export interface Committed {
 
 /** Losses of one stretch of steps. */
 export const CurveChunk = z.object({ first: z.int(), losses: z.array(z.number().nullable()) });
-/** The loss window in the extra range's state: absolute steps since floor(step / 256) x 256 (docs/lanes.md). */
-export const LOSS_WINDOW_STEPS = 256;
 
 export function createRoundActivities({ store, exchange }: EngineDependencies) {
   return {
@@ -43,6 +43,18 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
       return committed(manifest);
     },
 
+    /** SHA-256 of the flat float32 parameters in layout order, then the running statistics: what two trainings are compared by. */
+    async digestWeights(weights: WeightsReference): Promise<string> {
+      const manifest = await readManifest(store, weights);
+      const checkpoint = checkpointOf(manifest);
+      const { recipeBody } = await readContext(store, { ...weights, recipe: manifest.recipe });
+      const program = await readRecord(store, Program, names.program(recipeBody.programDigest, 'program.json'));
+      if (checkpoint.kind === 'initial') return sha256Hex(await store.get(program.initialParams), await store.get(program.initialBuffers));
+      const params = await Promise.all(filledRanges(checkpoint.rangeBorders).map((range) => store.get(names.checkpointParams(checkpoint, checkpoint.step, range))));
+      const state = await store.get(names.checkpointState(checkpoint, checkpoint.step, extraRange(program.paramCount, program.bufferCount)));
+      return sha256Hex(...params, state.subarray(0, program.bufferCount * Float32Array.BYTES_PER_ELEMENT));
+    },
+
     /** Deletes a track's exchange objects; run once at the end, and again after the last instance must have ended. */
     async cleanTrack(track: TrackId): Promise<number> {
       const left = await exchange.list(names.track(track));
@@ -52,26 +64,10 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
   };
 }
 
-/** Every durable object of a step under the plan's cut: params and state of each range, and the extra range's state. */
-export function checkpointNames(plan: RoundPlan, step: number, extra: Span): string[] {
-  return wholeOf(plan, step, extra, names.checkpointParams, names.checkpointState);
-}
-/** whole(step): every exchange object of a step under the plan's cut. */
-export function wholeNames(plan: RoundPlan, step: number, extra: Span): string[] {
-  return wholeOf(plan, step, extra, names.params, names.state);
-}
-type NameOf = (id: RecipeId, step: number, range: Span) => string;
-function wholeOf(plan: RoundPlan, step: number, extra: Span, params: NameOf, state: NameOf): string[] {
-  const ranges = spansOf(plan.cut.rangeBorders);
-  return [...ranges.map((range) => params(plan, step, range)), ...ranges.map((range) => state(plan, step, range)), state(plan, step, extra)];
-}
-/** Ranges that someone owns: an empty range has no objects. */
-export function spansOf(borders: readonly number[]): Span[] {
-  return borders.slice(1).flatMap((end, i) => (end > borders[i]! ? [{ start: borders[i]!, end }] : []));
-}
-export async function extraRange(store: ObjectStore, programDigest: string): Promise<Span & { buffers: number }> {
-  const program = await readRecord(store, Program, names.program(programDigest, 'program.json'));
-  return { start: program.paramCount, end: program.paramCount + program.bufferCount + 1, buffers: program.bufferCount };
+/** What the names of a round's steps follow from. */
+async function shapeOf(store: ObjectStore, plan: RoundPlan): Promise<{ rangeBorders: number[]; bufferCount: number; extra: Span }> {
+  const { paramCount, bufferCount } = await readRecord(store, Program, names.program(plan.recipeBody.programDigest, 'program.json'));
+  return { rangeBorders: plan.cut.rangeBorders, bufferCount, extra: extraRange(paramCount, bufferCount) };
 }
 
 /** Where the next round starts: the manifest's own objects, or, when its round never completed a step, what it started from. */
@@ -84,6 +80,7 @@ export async function readManifest(store: ObjectStore, weights: WeightsReference
   return readRecord(store, RoundManifest, names.manifest(weights, weights.round));
 }
 
+const finiteOrNull = (loss: number | undefined) => (loss !== undefined && Number.isFinite(loss) ? loss : null);
 const committed = ({ round, step, loss }: RoundManifest): Committed => ({ round, step, loss });
 
 async function decideManifest(store: ObjectStore, manifest: RoundManifest): Promise<RoundManifest> {
@@ -92,12 +89,12 @@ async function decideManifest(store: ObjectStore, manifest: RoundManifest): Prom
 }
 
 async function manifestAt(store: ObjectStore, plan: RoundPlan, step: number): Promise<RoundManifest> {
-  const extra = await extraRange(store, plan.recipeBody.programDigest);
-  const heads = await Promise.all(checkpointNames(plan, step, extra).map(async (name) => ({ name, info: await store.head(name) })));
+  const shape = await shapeOf(store, plan);
+  const heads = await Promise.all(checkpointNames(plan, step, shape).map(async (name) => ({ name, info: await store.head(name) })));
   const missing = heads.filter(({ info }) => info === undefined);
   if (missing.length > 0) throw new SmltError('ObjectMissing', `round ${plan.round} of ${plan.run}/${plan.track}: ${missing.length} of ${heads.length} checkpoint objects of step ${step} are missing, such as ${missing[0]!.name}`);
   const { run, track, recipe, round, cut, start } = plan;
-  const losses = await lossWindow(store, plan, step, extra);
+  const losses = await lossWindow(store, plan, step, shape);
   return {
     formatVersion: 1,
     run,
@@ -107,20 +104,20 @@ async function manifestAt(store: ObjectStore, plan: RoundPlan, step: number): Pr
     step,
     rangeBorders: cut.rangeBorders,
     start,
-    loss: losses[(step - 1) % LOSS_WINDOW_STEPS] ?? null,
+    loss: finiteOrNull(losses[step - 1 - lossWindowStart(step)]),
     objects: heads.map(({ name, info }) => ({ name, sha256: info!.sha256 })),
   };
 }
 
 /** Copies the newest step that is whole in the exchange; with none, the round ends where it began. */
 async function rescueNewest(store: ObjectStore, exchange: Exchange, plan: RoundPlan): Promise<RoundManifest> {
-  const extra = await extraRange(store, plan.recipeBody.programDigest);
+  const shape = await shapeOf(store, plan);
   const seen = new Set((await exchange.list(names.steps(plan))).map((name) => Number(name.slice(names.steps(plan).length).split('/')[0])));
   const candidates = [...seen].filter((step) => step > plan.first && step <= plan.last).sort((a, b) => b - a);
   for (const step of candidates) {
-    const values = await Promise.all(wholeNames(plan, step, extra).map((name) => exchange.get(name)));
+    const values = await Promise.all(wholeNames(plan, step, shape).map((name) => exchange.get(name)));
     if (values.some((value) => value === undefined)) continue;
-    const kept = checkpointNames(plan, step, extra);
+    const kept = checkpointNames(plan, step, shape);
     await Promise.all(kept.map((name, i) => store.putValue(name, values[i]!)));
     return manifestAt(store, plan, step);
   }
@@ -130,18 +127,17 @@ async function rescueNewest(store: ObjectStore, exchange: Exchange, plan: RoundP
 }
 
 /** Mean losses of the steps of the window that `step` closes; NaN where no step has been. */
-async function lossWindow(store: ObjectStore, plan: RoundPlan, step: number, extra: Span & { buffers: number }): Promise<Float32Array> {
+async function lossWindow(store: ObjectStore, plan: RoundPlan, step: number, { extra, bufferCount }: { extra: Span; bufferCount: number }): Promise<Float32Array> {
   const bytes = await store.get(names.checkpointState(plan, step, extra));
-  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)).subarray(extra.buffers);
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)).subarray(bufferCount);
 }
 
 async function keepCurve(store: ObjectStore, plan: RoundPlan, manifest: RoundManifest): Promise<void> {
   if (manifest.objects.length === 0) return;
-  const extra = await extraRange(store, plan.recipeBody.programDigest);
-  const window = await lossWindow(store, plan, manifest.step, extra);
-  const windowStart = Math.floor((manifest.step - 1) / LOSS_WINDOW_STEPS) * LOSS_WINDOW_STEPS;
+  const window = await lossWindow(store, plan, manifest.step, await shapeOf(store, plan));
+  const windowStart = lossWindowStart(manifest.step);
   const first = Math.max(plan.first, windowStart);
-  const losses = Array.from(window.subarray(first - windowStart, manifest.step - windowStart), (loss) => (Number.isFinite(loss) ? loss : null));
+  const losses = Array.from(window.subarray(first - windowStart, manifest.step - windowStart), finiteOrNull);
   await store.putValue(names.curve(plan, plan.round), encodeRecord({ first, losses }));
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { canonicalJson } from '../contracts/canonical-json';
 import { SmltError } from '../contracts/errors';
 import { Job } from '../contracts/job';
 import { Ledger } from '../contracts/money';
@@ -7,7 +8,7 @@ import { RunRecord, type TuneResult } from '../contracts/pipeline';
 import { durationMs, nanoUsd } from '../contracts/units';
 import { sha256Hex } from '../storage/digest';
 import type { EngineDependencies } from './dependencies';
-import { canonicalJson, decodeRecord, encodeRecord, findRecord } from './records';
+import { decodeRecord, encodeRecord, findRecord } from './records';
 
 /** A job as it was started, or resumed, and what its goal came to then. */
 export const RunSpec = z.object({ formatVersion: z.literal(1), job: Job, startedAtMs: z.number(), deadlineAtMs: z.number().nullable() });

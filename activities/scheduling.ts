@@ -1,19 +1,23 @@
+import { canonicalJson } from '../contracts/canonical-json';
 import { names, type TrackId } from '../contracts/names';
 import type { WeightsReference } from '../contracts/functions';
 import { parseJob, type Job } from '../contracts/job';
 import type { Grant } from '../contracts/money';
 import type { PrepareAnswer } from '../contracts/functions';
 import { RoundManifest, RoundPlan, type Allocation, type Checkpoint, type Recipe, type Round, type TrackContext } from '../contracts/round';
-import { decideNext as decide, pruneTrial as prune, suggestTrial as suggest, withParameters, type Decision, type Observation, type PastTrial } from '../scheduler';
+import type { Decision, Observation } from '../contracts/scheduling';
+import { compactObservations, decideNext as decide, medianPrune, suggestTrial as suggest, withParameters, type ParameterValue, type ParameterValues, type PastTrial } from '../scheduler';
 import { sha256Hex } from '../storage/digest';
-import { cutLanes, cutRanges } from '../training/cut';
+import { blockElements, cutLanes, cutRanges } from '../training/cut';
 import type { EngineDependencies } from './dependencies';
-import { canonicalJson, decodeRecord, encodeRecord, findRecord } from './records';
-import { checkpointOf, LOSS_WINDOW_STEPS, readContext, readManifest } from './rounds';
+import { decodeRecord, encodeRecord, findRecord } from './records';
+import { LOSS_WINDOW } from '../contracts/step-names';
+import { checkpointOf, readContext, readManifest } from './rounds';
 
 /** Waits of the step protocol; a worker raises them to twice its own median step (contracts.md section 3). */
 const TIMES = { waitMs: 1_000, giveUpMs: 30_000, lookMs: 1_000, marginMs: 5_000 };
 const RECIPE_DIGITS = 16;
+const CARRIED_OBSERVATIONS = 24;
 
 export interface TrackOpening {
   readonly recipe: string;
@@ -42,7 +46,10 @@ export interface NextQuestion {
   readonly probesLeft: number;
   readonly forbidden: { readonly memoryMibBelow?: number | undefined; readonly workersAbove?: number | undefined };
 }
-export type NextAnswer = { readonly kind: 'round'; readonly probe: boolean; readonly round: Round } | { readonly kind: 'stop'; readonly outcome: 'budgetExhausted' | 'deadlineReached' | 'infeasibleGoal'; readonly reason: string };
+/** `observations`: the question's, compacted, where they grew too many to travel. */
+export type NextAnswer =
+  | { readonly kind: 'round'; readonly probe: boolean; readonly round: Round; readonly observations?: readonly Observation[] }
+  | { readonly kind: 'stop'; readonly outcome: 'completed' | 'budgetExhausted' | 'deadlineReached' | 'infeasibleGoal'; readonly reason: string };
 
 export function createSchedulingActivities({ store, exchange, platform }: EngineDependencies) {
   /** The recipe of a job's program: all that a training value depends on besides its step. */
@@ -77,22 +84,27 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       const stored = await findRecord(store, RoundPlan, names.plan(question, round));
       if (stored?.recipe === recipe && stored.first === step) return { kind: 'round', probe: question.phase === 'profile', round: roundOf(stored) };
       const decision = decide(schedulerInput(question, context));
+      if (decision.kind === 'finish') return { kind: 'stop', outcome: 'completed', reason: decision.reason };
       if (decision.kind !== 'run' && decision.kind !== 'probe') return { kind: 'stop', outcome: decision.kind, reason: decision.reason };
       const plan = await planOf(question, context, decision);
       const name = names.plan({ run, track }, round);
       const decided = decodeRecord(RoundPlan, await store.decide(name, encodeRecord(plan)), name);
-      return { kind: 'round', probe: decision.kind === 'probe', round: roundOf(decided) };
+      const answer = { kind: 'round', probe: decision.kind === 'probe', round: roundOf(decided) } as const;
+      return question.observations.length > CARRIED_OBSERVATIONS ? { ...answer, observations: compactObservations(question.observations) } : answer;
     },
 
-    async suggestTrial({ job, history, index }: { job: Job; history: readonly PastTrial[]; index: number }): Promise<{ parameters: Record<string, number | string | boolean>; job: Job }> {
+    /** The next trial's hyperparameters. Trial 0 is the job as it was written, which profile has begun to train. */
+    async suggestTrial({ job, history, index }: { job: Job; history: readonly PastTrial[]; index: number }): Promise<{ parameters: ParameterValues; job: Job }> {
       const { tune, training } = job;
-      if (!tune) return { parameters: {}, job };
-      const parameters = suggest({ parameters: tune.parameters, history, seed: training.seed, index, sampler: tune.sampler, minimize: minimizes(tune.metric), current: job });
+      if (!tune || index === 0) return { parameters: parametersOf(job), job };
+      const parameters = suggest({ parameters: tune.parameters, history, seed: training.seed, index, sampler: tune.sampler, minimize: minimizes(tune.metric), trials: tune.trials });
       return { parameters, job: parseJob(withParameters(job, parameters)) };
     },
-
-    async shouldPrune({ metric, value, others, rung }: { metric: string; value: number; others: readonly number[]; rung: number }): Promise<boolean> {
-      return prune({ value, others, minimize: minimizes(metric), rung });
+    async applyParameters({ job, parameters }: { job: Job; parameters: ParameterValues }): Promise<Job> {
+      return parseJob(withParameters(job, parameters));
+    },
+    async shouldPrune({ metric, value, others, step }: { metric: string; value: number; others: readonly number[]; step: number }): Promise<boolean> {
+      return medianPrune({ value, others, step, minimize: minimizes(metric) });
     },
   };
 
@@ -104,22 +116,22 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     const { grant, nowMs, spentNanoUsd, step, untilStep, current, observations, phase, probesLeft, forbidden } = question;
     const { limits, prices } = platform;
     return {
-      goal: { minimize: job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost'), budgetNanoUsd: grant.budgetNanoUsd, deadlineAtMs: grant.deadlineAtMs },
+      goal: { minimize: job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost'), ...defined(grant) },
       nowMs,
       spentNanoUsd,
       reservedNanoUsd: 0,
       remainingSteps: untilStep - step,
       stepsDone: step,
-      current: current ?? undefined,
-      observations,
+      ...(current ? { current } : {}),
+      observations: [...observations],
       program: { paramCount: program.paramCount, bufferCount: 0, peakMemoryMib: program.peakMemoryMib, forwardFlopsPerSample: program.forwardFlopsPerSample },
       batchSize: recipeBody.batchSize,
       lanes: recipeBody.lanes,
-      bounds: { maxWorkers: job.allocation.maxWorkers ?? limits.concurrency, memoryMib: job.allocation.memoryMib, minMemoryMib: limits.minMemoryMib, maxMemoryMib: limits.maxMemoryMib, concurrency: limits.concurrency, totalCores: limits.totalCores },
+      bounds: { maxWorkers: job.allocation.maxWorkers ?? limits.concurrency, ...defined({ memoryMib: job.allocation.memoryMib }), minMemoryMib: limits.minMemoryMib, maxMemoryMib: limits.maxMemoryMib, concurrency: limits.concurrency, totalCores: limits.totalCores },
       prices,
       phase,
       probesLeft,
-      forbidden,
+      forbidden: defined(forbidden),
       seed: recipeBody.seed,
     };
   }
@@ -128,7 +140,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     const { run, track, recipe, round, step, untilStep, from } = question;
     const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
     // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
-    const windowEnd = (Math.floor(step / LOSS_WINDOW_STEPS) + 1) * LOSS_WINDOW_STEPS;
+    const windowEnd = (Math.floor(step / LOSS_WINDOW) + 1) * LOSS_WINDOW;
     const last = Math.min(step + allocation.steps, untilStep, windowEnd);
     return {
       formatVersion: 1,
@@ -140,7 +152,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       first: step,
       last,
       allocation: { ...allocation, steps: last - step },
-      cut: { laneBorders: cutLanes(recipeBody.lanes, allocation.workers), rangeBorders: cutRanges(program.paramCount, allocation.workers, blockOf(program)) },
+      cut: { laneBorders: cutLanes(recipeBody.lanes, allocation.workers), rangeBorders: cutRanges(program.paramCount, allocation.workers, blockElements(program.paramCount)) },
       start,
       dataUri: job.data.train,
       exchangeUri: exchange.uri,
@@ -152,7 +164,16 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
   }
 }
 
+/** The job's own values of the parameters that are searched. */
+function parametersOf(job: Job): ParameterValues {
+  const at = (path: string) => path.split('.').reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], job);
+  return Object.fromEntries(Object.keys(job.tune?.parameters ?? {}).flatMap((path) => (at(path) === undefined ? [] : [[path, at(path) as ParameterValue]])));
+}
 const minimizes = (metric: string) => !metric.endsWith('accuracy');
+/** Without the keys whose value is undefined. */
+function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
 const roundOf = ({ run, track, recipe, round, first, last, allocation, reason }: RoundPlan): Round => ({ run, track, recipe, round, first, last, allocation, reason });
 
 function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {

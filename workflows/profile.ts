@@ -1,0 +1,18 @@
+import { ProfileInput, trialTrack, type TrackResult } from '../contracts/pipeline';
+import { parseInput } from './refusal';
+import { openStage, reportProgress, startCarrying } from './stage';
+import { endingInOrder, listenForStop } from './stopping';
+import { trainTrack } from './track';
+
+/** Short real rounds of the job's own trial at a few allocations: what the scheduler learns from, and training all the same. */
+export async function profile(raw: unknown): Promise<TrackResult> {
+  const input = parseInput(ProfileInput, raw, 'profile');
+  const stop = listenForStop();
+  return endingInOrder(stop, async () => {
+    const { run, program, bill, grant } = await openStage(input);
+    return trainTrack({
+      ...{ run, track: trialTrack(0), stage: 'profile', job: input.job, program, phase: 'profile', carried: startCarrying(bill, []) },
+      ...{ grant, stopRequested: () => stop.requested, onProgress: reportProgress },
+    });
+  });
+}

@@ -1,0 +1,150 @@
+import { workflowInfo } from '@temporalio/workflow';
+import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
+import type { Job } from '../contracts/job';
+import { addBills, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
+import type { Carried, JournalEntry, Outcome, TrackResult } from '../contracts/pipeline';
+import type { Allocation, Round, Telemetry } from '../contracts/round';
+import type { Observation } from '../contracts/scheduling';
+import { decideNext, openTrack } from './activities';
+import type { Progress } from './messages';
+import { refusal } from './refusal';
+import { driveRound, type RoundResult, type Trouble } from './round';
+
+/** Journal entries that travel with the workflow; all of them lie in the rounds' plans. */
+const JOURNAL_LENGTH = 12;
+const MAX_PROBES = 5;
+
+export interface TrackOptions {
+  readonly run: string;
+  readonly track: string;
+  readonly stage: Progress['stage'];
+  readonly job: Job;
+  readonly program: PrepareAnswer;
+  readonly phase: 'profile' | 'run';
+  readonly startFrom?: WeightsReference | undefined;
+  readonly untilStep?: number | undefined;
+  readonly carried: Carried;
+  readonly grant: () => Grant;
+  readonly stopRequested: () => boolean;
+  readonly onProgress: (progress: Progress) => void;
+  /** Goes on in a fresh history; only where a workflow is nothing but this loop. */
+  readonly handOver?: (carried: Carried) => Promise<never>;
+}
+
+/** Trains a track round by round until its end, its limits or a stop. What is committed is never done again. */
+export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
+  const { run, track, job, program, phase, grant, stopRequested } = options;
+  const opening = await openTrack({ run, track, job, program, startFrom: options.startFrom });
+  const untilStep = Math.min(options.untilStep ?? opening.totalSteps, opening.totalSteps);
+  let { step, loss } = opening;
+  let from = opening.weights ?? options.startFrom ?? null;
+  let { bill, journal, forbidden } = options.carried;
+  let observations = options.carried.observations as Observation[];
+  let current: Allocation | null = journal.at(-1)?.allocation ?? null;
+  let probes = 0;
+
+  const ended = (outcome: Outcome, reason: string): TrackResult => ({
+    outcome,
+    reason,
+    ...(from ? { weights: from } : {}),
+    step,
+    totalSteps: opening.totalSteps,
+    loss,
+    bill,
+    observations,
+    journal,
+  });
+
+  for (let round = opening.nextRound; ; round++) {
+    if (step >= untilStep) return ended('completed', `trained ${step} of ${opening.totalSteps} steps`);
+    if (stopRequested()) return ended('stopped', 'stopped as asked');
+    const next = await decideNext({
+      ...{ run, track, recipe: opening.recipe, round, step, untilStep, from, grant: grant(), spentNanoUsd: totalNanoUsd(bill), nowMs: Date.now(), current },
+      ...{ observations, phase, probesLeft: MAX_PROBES - probes, forbidden },
+    });
+    if (next.kind === 'stop') return ended(next.outcome, next.reason);
+    if (phase === 'profile' && !next.probe) return ended('completed', next.round.reason);
+    if (next.probe) probes++;
+    if (next.observations) observations = [...next.observations];
+    journal = [...journal, entryOf(next.round)].slice(-JOURNAL_LENGTH);
+    current = next.round.allocation;
+
+    const startedAtMs = Date.now();
+    const { deadlineAtMs } = grant();
+    const result = await driveRound(next.round, stopRequested, deadlineAtMs === undefined ? undefined : deadlineAtMs - startedAtMs);
+    bill = addBills(bill, result.bill);
+    observations = observe(observations, next.round, result, Date.now() - startedAtMs);
+    if (result.committed.step > step || round > opening.nextRound || from === null) from = { run, track, round };
+    step = result.committed.step;
+    loss = result.committed.loss ?? loss;
+    options.onProgress({ stage: options.stage, track, step, totalSteps: opening.totalSteps, loss, allocation: current, reason: next.round.reason, spentNanoUsd: totalNanoUsd(bill) });
+    const end = result.trouble && endOf(result.trouble, bill);
+    if (end) return ended(end.outcome, end.reason);
+    if (result.trouble) forbidden = { ...forbidden, ...learn(result.trouble, current) };
+    // A stop that arrived meanwhile must not be lost in the hand-over to a fresh history.
+    if (options.handOver && workflowInfo().continueAsNewSuggested && !stopRequested() && step < untilStep)
+      await options.handOver({ ...options.carried, bill, observations, journal, forbidden });
+  }
+}
+
+function endOf(trouble: Trouble, bill: Bill): { outcome: Outcome; reason: string } | null {
+  switch (trouble.kind) {
+    case 'stopped':
+      return { outcome: 'stopped', reason: 'stopped as asked; the newest complete step is kept' };
+    case 'deadline':
+      return { outcome: 'deadlineReached', reason: 'the deadline came before the last step; the newest complete step is kept' };
+    case 'failed':
+      if (trouble.error.code === 'Diverged') return { outcome: 'diverged', reason: trouble.error.message };
+      throw refusal(trouble.error.code, trouble.error.message, undefined, bill);
+    case 'outOfMemory':
+    case 'timedOut':
+    case 'noSlots':
+      return null;
+  }
+}
+
+/** What a failure taught: the next allocation keeps clear of it. */
+function learn(trouble: Trouble, { workers }: Allocation): Carried['forbidden'] {
+  switch (trouble.kind) {
+    case 'outOfMemory':
+      return { memoryMibBelow: trouble.memoryMib + 1 };
+    case 'noSlots':
+      return { workersAbove: Math.max(1, Math.floor(workers / 2)) };
+    default:
+      return {};
+  }
+}
+
+const entryOf = ({ track, round, first, last, allocation, reason }: Round): JournalEntry => ({ atMs: Date.now(), track, round, first, last, allocation, reason });
+
+/** One observation a round: what the slowest part of each step took, and what it cost. */
+function observe(observations: readonly Observation[], round: Round, { committed, bill, telemetry, trouble }: RoundResult, wallMs: number): Observation[] {
+  const steps = committed.step - round.first;
+  const complete = telemetry.filter((one) => one.steps > 0);
+  if (steps <= 0 || complete.length === 0) return [...observations];
+  const slowest = complete.reduce((slow, one) => (one.wallMs / one.steps > slow.wallMs / slow.steps ? one : slow));
+  const perStep = (totalMs: number) => totalMs / slowest.steps;
+  const observation: Observation = {
+    allocation: round.allocation,
+    round: round.round,
+    steps,
+    wallMs,
+    stepMs: Math.max(...complete.map((one) => one.medianStepMs)),
+    parts: {
+      computeMs: perStep(slowest.computeMs),
+      uploadMs: perStep(slowest.uploadMs),
+      waitMs: perStep(slowest.waitMs),
+      downloadMs: perStep(slowest.downloadMs),
+      reduceMs: perStep(slowest.reduceMs),
+      otherMs: perStep(slowest.otherMs),
+    },
+    initMs: Math.max(...complete.map((one) => one.initMs)),
+    orchestrationMs: Math.max(0, wallMs - Math.max(...complete.map((one) => one.wallMs + one.initMs))),
+    billedNanoUsd: totalNanoUsd(bill),
+    peakRssMib: Math.max(...complete.map((one) => one.peakRssMib)),
+    cold: complete.some((one) => one.cold),
+    failures: { outOfMemory: trouble?.kind === 'outOfMemory' ? 1 : 0, timedOut: trouble?.kind === 'timedOut' ? 1 : 0 },
+    merged: 1,
+  };
+  return [...observations, observation];
+}
