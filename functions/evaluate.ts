@@ -1,0 +1,62 @@
+import { SmltError } from '../contracts/errors';
+import type { EvaluateAnswer, EvaluateRequest, MetricSums } from '../contracts/functions';
+import { names } from '../contracts/names';
+import { measure, mergeSums } from '../training/metrics';
+import { openForward, type ForwardSession } from '../training/runtime';
+import { DataSet } from './data-set';
+import { Lru } from './lru';
+import { readGraph, readProgram } from './program';
+import { readWeights } from './weights';
+import type { World } from './world';
+
+/** Fixed, so that memory stays bounded; sums are exact, so it does not change the answer. */
+const FORWARD_SAMPLES = 256;
+const sessions = new Lru<ForwardSession>(4);
+const weights = new Lru<{ params: Float32Array; buffers: Float32Array }>(2);
+
+/** Measures a stretch of a data set with a committed round's weights. */
+export async function evaluateWeights(world: World, request: EvaluateRequest): Promise<EvaluateAnswer> {
+  const store = await world.store(request.storeUri);
+  const program = await readProgram(store, request.programDigest);
+  const { params, buffers } = await weights.remember(`${store.uri} ${program.digest} ${names.manifest(request.weights, request.weights.round)}`, () =>
+    readWeights(store, program, request.weights),
+  );
+  const session = await sessions.remember(`${store.uri} ${program.digest}`, async () => openForward(await readGraph(store, program.forwardGraph), program));
+  const data = await DataSet.open(world, request.dataUri);
+  const { manifest } = data;
+  checkSame(program, manifest, request.dataUri);
+  if (request.start < 0 || request.end > manifest.samples || request.start >= request.end)
+    throw new SmltError('InvalidSpec', `samples ${request.start}-${request.end} of ${request.dataUri}: expected a part of 0-${manifest.samples}`);
+  const samples = await data.load([{ start: request.start, end: request.end }]);
+
+  const width = program.featureShape.reduce((product, size) => product * size, 1);
+  const parts: MetricSums[] = [];
+  const outputs: number[][] = [];
+  for (let start = request.start; start < request.end; start += FORWARD_SAMPLES) {
+    const count = Math.min(FORWARD_SAMPLES, request.end - start);
+    const features = new Float32Array(count * width);
+    const targets = program.target.kind === 'class' ? new Int32Array(count) : new Float32Array(count * program.target.width);
+    samples.gather(
+      Array.from({ length: count }, (_, i) => start + i),
+      features,
+      targets,
+    );
+    const raw = await session.run({ params, buffers, features, samples: count });
+    parts.push(measure(program.loss, program.target, raw, targets));
+    const outputWidth = raw.length / count;
+    for (let i = 0; i < count && outputs.length < request.saveOutputs; i++)
+      outputs.push(Array.from(raw.subarray(i * outputWidth, (i + 1) * outputWidth)));
+  }
+  return { sums: mergeSums(parts), outputs };
+}
+
+/** A test set of other shapes than the training set would give nonsense, or a crash inside the session. */
+function checkSame(
+  program: { featureShape: readonly number[]; target: unknown },
+  manifest: { featureShape: readonly number[]; target: unknown },
+  dataUri: string,
+): void {
+  const describe = ({ featureShape, target }: typeof program) => `features [${featureShape.join(', ')}], target ${JSON.stringify(target)}`;
+  if (describe(program) !== describe(manifest))
+    throw new SmltError('BadData', `${dataUri}: expected what the model was trained on, ${describe(program)}; found ${describe(manifest)}`);
+}

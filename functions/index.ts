@@ -1,0 +1,17 @@
+/** The serverless functions by role: what a platform's package exports. */
+import { EvaluateRequest, ExportRequest, PredictRequest, PrepareRequest } from '../contracts/functions';
+import { Assignment } from '../contracts/round';
+import { evaluateWeights } from './evaluate';
+import { exportWeights } from './export-model';
+import { handler } from './handler';
+import { predictWith } from './predict';
+import { prepareProgram } from './prepare';
+import { realWorld } from './real-world';
+import { trainRound } from './train/handler';
+
+export const prepare = handler(PrepareRequest, (request) => prepareProgram(realWorld, request));
+export const train = handler(Assignment, (assignment, context) => trainRound(realWorld, assignment, context));
+export const evaluate = handler(EvaluateRequest, (request) => evaluateWeights(realWorld, request));
+export const exportModel = handler(ExportRequest, (request) => exportWeights(realWorld, request));
+export const predict = handler(PredictRequest, (request) => predictWith(realWorld, process.env, request));
+export { exportModel as export };

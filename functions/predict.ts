@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { SmltError } from '../contracts/errors';
+import type { PredictAnswer, PredictRequest } from '../contracts/functions';
+import { Loss } from '../contracts/model';
+import { names } from '../contracts/names';
+import { openInference, type InferenceSession } from '../training/runtime';
+import { jsonOf } from './bytes';
+import { Lru } from './lru';
+import type { World } from './world';
+
+/** What the card says that a prediction needs. */
+const Card = z.object({ loss: Loss, featureShape: z.array(z.int()) });
+
+interface Loaded {
+  readonly session: InferenceSession;
+  readonly card: z.output<typeof Card>;
+}
+const models = new Lru<Loaded>(2);
+
+/** Answers for samples with the model that the function's environment names. */
+export async function predictWith(world: World, environment: NodeJS.ProcessEnv, { inputs }: PredictRequest): Promise<PredictAnswer> {
+  const variable = (name: string): string => {
+    const value = environment[name];
+    if (!value) throw new SmltError('NotDeployed', `this function has no model: expected its environment to set ${name}`);
+    return value;
+  };
+  const [storeUri, name, version] = [variable('SMLT_STORE_URI'), variable('SMLT_MODEL_NAME'), variable('SMLT_MODEL_VERSION')];
+  const { session, card } = await models.remember(`${storeUri} ${names.model(name, version, 'model.onnx')}`, () => load(world, storeUri, name, version));
+
+  const length = card.featureShape.reduce((product, size) => product * size, 1);
+  const features = new Float32Array(inputs.length * length);
+  for (const [i, input] of inputs.entries()) {
+    if (input.length !== length)
+      throw new SmltError('BadData', `input ${i}: expected ${length} numbers (shape [${card.featureShape.join(', ')}]), got ${input.length}`);
+    features.set(input, i * length);
+  }
+  const raw = await session.run({ features, samples: inputs.length });
+  const width = raw.length / inputs.length;
+  const outputs = inputs.map((_, i) => Array.from(raw.subarray(i * width, (i + 1) * width)));
+  return { outputs, ...(card.loss === 'softmax-cross-entropy' ? { classes: outputs.map(largest) } : {}), version };
+}
+
+/** The first largest, as evaluation counts it. */
+const largest = (outputs: readonly number[]): number => outputs.reduce((best, value, i) => (value > outputs[best]! ? i : best), 0);
+
+async function load(world: World, storeUri: string, name: string, version: string): Promise<Loaded> {
+  const store = await world.store(storeUri);
+  const card = Card.parse(jsonOf(await store.get(names.model(name, version, 'model-card.json'))));
+  return { session: await openInference(await store.get(names.model(name, version, 'model.onnx')), card.featureShape), card };
+}

@@ -1,0 +1,22 @@
+import { openExchange, openObjectStore } from '../storage';
+import type { Exchange } from '../storage/exchange';
+import type { ObjectStore } from '../storage/object-store';
+import type { World } from './world';
+
+/** Stores stay open as long as the instance lives, one for each URI. */
+function once<T>(open: (uri: string) => Promise<T>): (uri: string) => Promise<T> {
+  const opened = new Map<string, Promise<T>>();
+  return (uri) => {
+    const known = opened.get(uri);
+    if (known) return known;
+    const opening = open(uri);
+    opened.set(uri, opening);
+    opening.catch(() => opened.delete(uri));
+    return opening;
+  };
+}
+
+export const realWorld: World = {
+  store: once<ObjectStore>(openObjectStore),
+  exchange: once<Exchange>(openExchange),
+};

@@ -1,0 +1,104 @@
+import { names, type RecipeId, type Span } from '../../contracts/names';
+import type { Program } from '../../contracts/program';
+import type { RoundPlan } from '../../contracts/round';
+import { checkpointNames, extraRange, filledRanges, wholeNames } from '../../contracts/step-names';
+import { slotCount } from '../../training/optimizers';
+import { treeNodes } from '../../training/tree';
+
+export interface NeededPartial {
+  readonly name: string;
+  readonly node: Span;
+  readonly range: Span;
+}
+
+/** Who does what in a round, and all names of one worker's turn. Pure: follows from the plan, the program and the worker's number. */
+export class Layout {
+  readonly id: RecipeId;
+  readonly lanes: Span;
+  /** Tree nodes that this worker publishes, from left to right. */
+  readonly nodes: readonly Span[];
+  /** Every range with parameters in it, and behind them the extra one. */
+  readonly ranges: readonly Span[];
+  readonly extra: Span;
+  /** The parameters this worker owns; undefined where it owns none. */
+  readonly own: Span | undefined;
+  readonly ownsExtra: boolean;
+  /** Floats of optimiser state a parameter. */
+  readonly slots: number;
+  readonly #allNodes: readonly Span[];
+  readonly #shape: { rangeBorders: readonly number[]; bufferCount: number };
+
+  constructor(
+    readonly plan: RoundPlan,
+    readonly program: Program,
+    readonly worker: number,
+  ) {
+    const { laneBorders, rangeBorders } = plan.cut;
+    const total = plan.recipeBody.lanes;
+    const lanesOf = (w: number): Span => ({ start: laneBorders[w]!, end: laneBorders[w + 1]! });
+    this.id = { run: plan.run, track: plan.track, recipe: plan.recipe };
+    this.lanes = lanesOf(worker);
+    this.nodes = treeNodes(this.lanes, total);
+    this.#allNodes = laneBorders.slice(1).flatMap((_, w) => treeNodes(lanesOf(w), total));
+    this.extra = extraRange(program.paramCount, program.bufferCount);
+    this.ranges = [...filledRanges(rangeBorders), this.extra];
+    const own = { start: rangeBorders[worker]!, end: rangeBorders[worker + 1]! };
+    this.own = own.end > own.start ? own : undefined;
+    this.ownsExtra = worker === 0;
+    this.slots = slotCount(plan.recipeBody.optimizer);
+    this.#shape = { rangeBorders, bufferCount: program.bufferCount };
+  }
+
+  /** Parameters, buffer statistics and the loss: what a lane computes, and what the tree adds. */
+  get vectorLength(): number {
+    return this.extra.end;
+  }
+  get paramRanges(): readonly Span[] {
+    return this.ranges.slice(0, -1);
+  }
+  /** Ranges whose sums this worker makes. */
+  get ownRanges(): Span[] {
+    return [...(this.own ? [this.own] : []), ...(this.ownsExtra ? [this.extra] : [])];
+  }
+
+  ownPartials(step: number): string[] {
+    return this.nodes.flatMap((node) => this.ranges.map((range) => names.partial(this.id, step, node, range)));
+  }
+  /** All nodes of the own ranges, whoever makes them. */
+  neededPartials(step: number): NeededPartial[] {
+    return this.ownRanges.flatMap((range) => this.#allNodes.map((node) => ({ name: names.partial(this.id, step, node, range), node, range })));
+  }
+  norm(step: number, range: Span): string {
+    return names.norm(this.id, step, range);
+  }
+  params(step: number, range: Span): string {
+    return names.params(this.id, step, range);
+  }
+  state(step: number, range: Span): string {
+    return names.state(this.id, step, range);
+  }
+  /** State and params that this worker publishes for a step. */
+  ownValues(step: number): string[] {
+    return [...this.ownRanges.map((range) => this.state(step, range)), ...(this.own ? [this.params(step, this.own)] : [])];
+  }
+  whole(step: number): string[] {
+    return wholeNames(this.id, step, this.#shape);
+  }
+  checkpoint(step: number): string[] {
+    return checkpointNames(this.id, step, this.#shape);
+  }
+  ownCheckpoint(step: number): string[] {
+    return [
+      ...(this.own ? [names.checkpointParams(this.id, step, this.own)] : []),
+      ...this.ownRanges.map((range) => names.checkpointState(this.id, step, range)),
+    ];
+  }
+  /** What this worker deletes of a step that nobody needs any more: everything of its own ranges, whoever wrote it. */
+  swept(step: number): string[] {
+    return [
+      ...this.neededPartials(step).map(({ name }) => name),
+      ...(this.own && this.plan.recipeBody.clipNorm !== undefined ? [this.norm(step, this.own)] : []),
+      ...this.ownValues(step),
+    ];
+  }
+}

@@ -1,0 +1,85 @@
+import { names, type Span } from '../../contracts/names';
+import { LOSS_WINDOW } from '../../contracts/step-names';
+import { floatsOf } from '../bytes';
+import { readParams, readExtra, readSlots } from '../weights';
+import type { Layout } from './layout';
+import type { Turn } from './turn';
+
+/** The names under which a workspace holds a step's vectors. */
+export const heldNames = {
+  params: (layout: Layout, step: number) => layout.params(step, { start: 0, end: layout.program.paramCount }),
+  slots: (layout: Layout, step: number, own: Span) => layout.state(step, own),
+  extra: (layout: Layout, step: number) => layout.state(step, layout.extra),
+};
+export const extraLength = (layout: Layout) => layout.program.bufferCount + LOSS_WINDOW;
+
+/** Loads params and own states of a step, from memory where it holds them. False when any of it is gone. */
+export async function loadStep(turn: Turn, step: number): Promise<boolean> {
+  const { meter, plan } = turn;
+  if (step === plan.first) {
+    await meter.during('download', () => loadStart(turn));
+    return true;
+  }
+  return meter.during('download', () => loadFromExchange(turn, step));
+}
+
+async function loadFromExchange({ layout, exchange, workspace }: Turn, step: number): Promise<boolean> {
+  const { params, slots, extra } = workspace;
+  /** Reads one value into the vector's slice; false when it is gone. */
+  const read = async (name: string, into: Float32Array) => {
+    const bytes = await exchange.get(name);
+    if (bytes === undefined) return false;
+    into.set(floatsOf(bytes));
+    return true;
+  };
+  const paramsName = heldNames.params(layout, step);
+  if (!params.holds(paramsName, layout.program.paramCount)) {
+    const there = await Promise.all(
+      layout.paramRanges.map((range) => read(layout.params(step, range), params.values.subarray(range.start, range.end))),
+    );
+    if (!there.every(Boolean)) return false;
+    params.nowHolds(paramsName);
+  }
+  if (layout.own) {
+    const name = heldNames.slots(layout, step, layout.own);
+    if (!slots.holds(name, (layout.own.end - layout.own.start) * layout.slots)) {
+      if (!(await read(name, slots.values))) return false;
+      slots.nowHolds(name);
+    }
+  }
+  if (layout.ownsExtra) {
+    const name = heldNames.extra(layout, step);
+    if (!extra.holds(name, extraLength(layout))) {
+      if (!(await read(name, extra.values))) return false;
+      extra.nowHolds(name);
+    }
+  }
+  return true;
+}
+
+/** The round's first step lies in the object store, under the cut of the round before; own states are cut again. */
+async function loadStart({ layout, store, workspace, plan: { start } }: Turn): Promise<void> {
+  const { program } = layout;
+  const { params, slots, extra } = workspace;
+  // A value's name includes the recipe it was made by; the start may come from another one.
+  const from = start.kind === 'stored' ? start : undefined;
+  const paramsName = from ? names.params(from, from.step, { start: 0, end: program.paramCount }) : program.initialParams;
+  if (!params.holds(paramsName, program.paramCount)) {
+    await readParams(store, program, start, params.values);
+    params.nowHolds(paramsName);
+  }
+  if (layout.own) {
+    const name = from ? names.state(from, from.step, layout.own) : `${program.initialParams} ${layout.own.start}-${layout.own.end} zeros`;
+    if (!slots.holds(name, (layout.own.end - layout.own.start) * layout.slots)) {
+      await readSlots(store, start, layout.own, layout.slots, slots.values);
+      slots.nowHolds(name);
+    }
+  }
+  if (layout.ownsExtra) {
+    const name = from ? names.state(from, from.step, layout.extra) : program.initialBuffers;
+    if (!extra.holds(name, extraLength(layout))) {
+      await readExtra(store, program, start, extra.values);
+      extra.nowHolds(name);
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import { SmltError } from '../../contracts/errors';
+import { bytesOf } from '../bytes';
+import { Detour, type Turn } from './turn';
+
+/**
+ * Puts a value under its name. Where the job's reproducibility is `values`, a host with other bits takes over what is
+ * stored, so that memory and store never differ; `view` changes then.
+ */
+export async function publish({ exchange, plan }: Turn, name: string, view: ArrayBufferView): Promise<void> {
+  try {
+    await exchange.putValue(name, [bytesOf(view)]);
+  } catch (error) {
+    if (!adopts(error, plan)) throw error;
+    const stored = await exchange.get(name);
+    if (!stored) throw new Detour({ kind: 'resolve' });
+    bytesOf(view).set(stored);
+  }
+}
+
+/** The same for the object store. */
+export async function keep({ store, plan }: Turn, name: string, view: ArrayBufferView): Promise<void> {
+  try {
+    await store.putValue(name, bytesOf(view));
+  } catch (error) {
+    if (!adopts(error, plan)) throw error;
+    bytesOf(view).set(await store.get(name));
+  }
+}
+
+const adopts = (error: unknown, { reproducibility }: Turn['plan']) =>
+  reproducibility === 'values' && error instanceof SmltError && error.code === 'NotDeterministic';

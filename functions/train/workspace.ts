@@ -1,0 +1,83 @@
+import type { Program } from '../../contracts/program';
+import type { ObjectStore } from '../../storage/object-store';
+import { openTraining, type TrainingSession } from '../../training/runtime';
+import { Lru } from '../lru';
+import { readGraph } from '../program';
+
+interface LaneBuffers {
+  readonly session: TrainingSession;
+  readonly features: Float32Array;
+  readonly targets: Float32Array | Int32Array;
+  readonly noise: Float32Array<ArrayBuffer>[];
+}
+
+/** Vectors under the full name of the value they hold: warm only for exactly that value. */
+class Held {
+  #name: string | undefined;
+  values = new Float32Array(0);
+
+  /** True when it holds that value already. Else the vector has the length asked for, and what is in it is nobody's. */
+  holds(name: string, length: number): boolean {
+    if (this.#name === name && this.values.length === length) return true;
+    this.#name = undefined;
+    if (this.values.length !== length) this.values = new Float32Array(length);
+    return false;
+  }
+  /** Before the first write. */
+  forget(): void {
+    this.#name = undefined;
+  }
+  /** After the last one. */
+  nowHolds(name: string): void {
+    this.#name = name;
+  }
+}
+
+/**
+ * What an instance keeps warm for one program: sessions, reused buffers, and the newest params and states. One invocation
+ * has it for itself from `takeWorkspace` to `returnWorkspace`; where an invocation failed, it is dropped.
+ */
+export class Workspace {
+  readonly params = new Held();
+  readonly slots = new Held();
+  readonly extra = new Held();
+  readonly vector: Float32Array;
+  readonly #lanes = new Map<number, LaneBuffers>();
+
+  constructor(
+    readonly key: string,
+    readonly program: Program,
+  ) {
+    this.vector = new Float32Array(program.paramCount + program.bufferCount + 1);
+  }
+
+  /** Session and buffers for lanes of this many samples. */
+  async lane(store: ObjectStore, samples: number): Promise<LaneBuffers> {
+    const known = this.#lanes.get(samples);
+    if (known) return known;
+    const { program } = this;
+    const graph = program.trainingGraphs[samples];
+    if (graph === undefined) throw new Error(`program ${program.digest} has no training graph for lanes of ${samples} samples`);
+    const featureLength = program.featureShape.reduce((product, size) => product * size, 1);
+    const made: LaneBuffers = {
+      session: await openTraining(await readGraph(store, graph), program, samples),
+      features: new Float32Array(samples * featureLength),
+      targets: program.target.kind === 'class' ? new Int32Array(samples) : new Float32Array(samples * program.target.width),
+      noise: program.noise.map(({ elementsPerSample }) => new Float32Array(samples * elementsPerSample)),
+    };
+    this.#lanes.set(samples, made);
+    return made;
+  }
+}
+
+const idle = new Lru<Workspace>(4);
+
+export function takeWorkspace(store: ObjectStore, program: Program): { workspace: Workspace; cold: boolean } {
+  const key = `${store.uri} ${program.digest}`;
+  const warm = idle.take(key);
+  return warm ? { workspace: warm, cold: false } : { workspace: new Workspace(key, program), cold: true };
+}
+
+export function returnWorkspace(workspace: Workspace): void {
+  idle.set(workspace.key, workspace);
+}
