@@ -1,0 +1,118 @@
+import type { DataSetManifest } from '../contracts/data-set';
+import { SmltError, type ErrorCode } from '../contracts/errors';
+import type { Job } from '../contracts/job';
+import { durationMs } from '../contracts/units';
+import { readManifest, readShard } from './data-sets';
+import { checkModel, type ModelFacts } from './check-model';
+
+/** Larger data sets are checked by the functions that read them, shard by shard: here the first shard stands for the rest. */
+const READ_WHOLE_BYTES = 512 * 1024 * 1024;
+
+export interface CheckedJob {
+  readonly dataSets: Readonly<Partial<Record<Split, DataSetManifest>>>;
+  readonly model: ModelFacts;
+  readonly totalSteps: number;
+}
+type Split = 'train' | 'validation' | 'test';
+
+/**
+ * Checks all that can be known before anything is spent: data sets, goal, model against data.
+ * @throws {SmltError} one error with everything that is wrong
+ */
+export async function checkJob(job: Job, nowMs = Date.now()): Promise<CheckedJob> {
+  const problems: SmltError[] = [];
+  const attempt = async <T>(check: () => Promise<T> | T): Promise<T | undefined> => {
+    try {
+      return await check();
+    } catch (error) {
+      if (!(error instanceof SmltError)) throw error;
+      problems.push(error);
+      return undefined;
+    }
+  };
+  await attempt(() => checkGoal(job, nowMs));
+  const dataSets: Partial<Record<Split, DataSetManifest>> = {};
+  for (const split of ['train', 'validation', 'test'] as const) {
+    const uri = job.data[split];
+    if (uri === undefined) continue;
+    const manifest = await attempt(() => inSplit(split, async () => checkData(uri, await readManifest(uri))));
+    if (manifest) dataSets[split] = manifest;
+  }
+  await attempt(() => checkSplits(job, dataSets));
+  const { train } = dataSets;
+  const model = train && (await attempt(() => checkLoss(job, train))) && (await attempt(() => checkModel(job)));
+  if (problems.length > 0 || !train || !model) throw together(problems);
+  return {
+    dataSets,
+    model,
+    totalSteps: job.training.steps ?? Math.max(1, Math.ceil(((job.training.epochs ?? 1) * train.samples) / job.training.batchSize)),
+  };
+}
+
+function together(problems: readonly SmltError[]): SmltError {
+  const [first] = problems;
+  if (problems.length === 1 && first) return first;
+  const code: ErrorCode = first?.code ?? 'InvalidSpec';
+  return new SmltError(code, `${problems.length} things are wrong:\n${problems.map(({ message }) => `✖ ${message}`).join('\n')}`);
+}
+
+async function inSplit<T>(split: Split, check: () => Promise<T>): Promise<T> {
+  try {
+    return await check();
+  } catch (error) {
+    if (!(error instanceof SmltError)) throw error;
+    throw new SmltError(error.code, `data.${split}: ${error.message}`, { cause: error });
+  }
+}
+
+async function checkData(uri: string, manifest: DataSetManifest): Promise<DataSetManifest> {
+  const bytes = manifest.samples * manifest.featureShape.reduce((size, axis) => size * axis, 4);
+  const shards = bytes <= READ_WHOLE_BYTES ? manifest.shards.length : 1;
+  for (let index = 0; index < shards; index++) await readShard(uri, manifest, index);
+  return manifest;
+}
+
+function checkGoal({ goal }: Job, nowMs: number): void {
+  const { deadline } = goal;
+  if (deadline === undefined) return;
+  const instant = /^\d{4}-/.test(deadline);
+  if (instant && Date.parse(deadline) <= nowMs)
+    throw new SmltError('InvalidSpec', `goal.deadline: ${deadline} is before now (${new Date(nowMs).toISOString()}); expected a later instant, or a duration such as 10m`); // prettier-ignore
+  if (!instant && durationMs(deadline) <= 0)
+    throw new SmltError('InvalidSpec', `goal.deadline: ${deadline} is no time at all; expected more than 0s`);
+}
+
+function checkSplits(job: Job, dataSets: Partial<Record<Split, DataSetManifest>>): void {
+  const { train } = dataSets;
+  if (!train) return;
+  const shapeOf = ({ featureShape, target }: DataSetManifest) =>
+    `features [${featureShape.join(', ')}], ${target.kind === 'class' ? `${target.classes} classes` : `${target.width} values`}`;
+  for (const split of ['validation', 'test'] as const) {
+    const other = dataSets[split];
+    if (other && shapeOf(other) !== shapeOf(train))
+      throw new SmltError('BadData', `data.${split} has ${shapeOf(other)}, and data.train has ${shapeOf(train)}: expected the same; pack them the same way`); // prettier-ignore
+  }
+  if (train.samples < job.training.lanes)
+    throw new SmltError('InvalidSpec', `training.lanes: ${job.training.lanes} lanes need at least one sample each, and data.train has ${train.samples}; lower lanes`); // prettier-ignore
+  if (job.tune && !job.data.validation)
+    throw new SmltError('InvalidSpec', 'data.validation: tuning compares trials on it; add a validation set, or leave `tune` out');
+  const required = Object.keys(job.evaluate?.require ?? {});
+  if (required.length > 0 && !job.data.test)
+    throw new SmltError('InvalidSpec', `data.test: evaluate.require.${required[0]} is measured on it; add a test set, or leave the requirement out`);
+}
+
+/** What the loss and the required metrics expect of the targets. Returns true, so that the model is checked only after it. */
+function checkLoss({ loss, evaluate, tune }: Job, { target }: DataSetManifest): true {
+  const found = target.kind === 'class' ? `class labels (${target.classes} classes)` : `values (width ${target.width})`;
+  if (loss === 'softmax-cross-entropy' && target.kind !== 'class')
+    throw new SmltError('InvalidSpec', `loss: softmax-cross-entropy needs class labels, and data.train has ${found}; use mse or bce-with-logits`);
+  if (loss === 'mse' && target.kind !== 'values')
+    throw new SmltError('InvalidSpec', `loss: mse needs values, and data.train has ${found}; use softmax-cross-entropy`);
+  const asked = [...Object.keys(evaluate?.require ?? {}), ...(tune ? [tune.metric.replace('validation.', '')] : [])];
+  const regressionOnly = asked.find((metric) => ['rmse', 'mae', 'r2'].includes(metric));
+  if (target.kind === 'class' && regressionOnly)
+    throw new SmltError('InvalidSpec', `${regressionOnly} is a measure of regression, and data.train has ${found}; use accuracy or loss`);
+  if (target.kind === 'values' && loss === 'mse' && asked.includes('accuracy'))
+    throw new SmltError('InvalidSpec', `accuracy is a measure of classification, and data.train has ${found}; use rmse, mae, r2 or loss`);
+  return true;
+}

@@ -1,0 +1,44 @@
+import { Client, type Connection } from '@temporalio/client';
+import { statSync } from 'node:fs';
+import type { Home } from '../home';
+import { connectTo } from '../temporal/connection';
+import type { TemporalServer } from '../temporal/given-server';
+import { isAlive, type ProcessId } from './processes';
+
+const LOOK_MS = 15_000;
+
+interface IdleWatch {
+  readonly home: Home;
+  readonly temporal: TemporalServer;
+  readonly idleMs: number;
+  readonly whileAlive?: ProcessId;
+  readonly onIdle: (reason: string) => void;
+}
+
+/** Reports when nobody needs a background server any more: no run is open and no command came, or its owner is gone. */
+export function watchIdle({ home, temporal, idleMs, whileAlive, onIdle }: IdleWatch): () => void {
+  let busyAtMs = Date.now();
+  let connection: Connection | undefined;
+  const look = async () => {
+    if (whileAlive && !isAlive(whileAlive)) return onIdle('the command that it was started for has ended');
+    connection ??= await connectTo(temporal);
+    const { count } = await new Client({ connection, namespace: temporal.namespace }).workflow.count(`ExecutionStatus = "Running"`);
+    if (count > 0) busyAtMs = Date.now();
+    const usedAtMs = Math.max(busyAtMs, modifiedMs(home.lastUsedFile));
+    if (Date.now() - usedAtMs >= idleMs) onIdle(`nothing ran for ${Math.round(idleMs / 60_000)} minutes`);
+  };
+  // A server that does not answer now is being restarted; the next look finds it.
+  const timer = setInterval(() => void look().catch(() => undefined), Math.min(LOOK_MS, Math.max(200, idleMs / 4), whileAlive ? 1_000 : LOOK_MS));
+  return () => {
+    clearInterval(timer);
+    void connection?.close();
+  };
+}
+
+function modifiedMs(path: string): number {
+  try {
+    return statSync(path).mtimeMs;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, extname, isAbsolute, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseDocument } from 'yaml';
+import { SmltError } from '../contracts/errors';
+import { parseJob, type Job } from '../contracts/job';
+
+/** Reads a job file, JSON or YAML; relative paths in it are relative to it. @throws {SmltError} `InvalidSpec` with every bad field */
+export async function readJobFile(path: string): Promise<Job> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why =
+      code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder; name the job file in it' : (error as Error).message;
+    throw new SmltError('InvalidSpec', `job file ${path}: ${why}.`, { cause: error });
+  }
+  return parseJob(resolvePaths(parseText(text, path), dirname(resolve(path))));
+}
+
+/** JSON is YAML too, but JSON's own parser has the words that people who write JSON know. */
+function parseText(text: string, path: string): unknown {
+  if (['.yaml', '.yml'].includes(extname(path).toLowerCase())) {
+    const document = parseDocument(text);
+    const [error] = document.errors;
+    if (error) throw new SmltError('InvalidSpec', `job file ${path} is not YAML: ${error.message}`, { cause: error });
+    return document.toJS() as unknown;
+  }
+  try {
+    return JSON.parse(text.replace(/^\uFEFF/, '')) as unknown;
+  } catch (error) {
+    throw new SmltError('InvalidSpec', `job file ${path} is not JSON: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Makes URIs of the paths that a job may hold. What is no text is left to the schema, which has the words for it. */
+export function resolvePaths(job: unknown, folder: string): unknown {
+  if (!isRecord(job)) return job;
+  const { data, model } = job;
+  return {
+    ...job,
+    ...(isRecord(data) && { data: Object.fromEntries(Object.entries(data).map(([split, path]) => [split, toUri(path, folder)])) }),
+    ...(isRecord(model) && 'onnx' in model && { model: { ...model, onnx: toUri(model['onnx'], folder) } }),
+  };
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function toUri(path: unknown, folder: string): unknown {
+  if (typeof path !== 'string' || path === '' || /^[a-z][a-z0-9+.-]+:/i.test(path)) return path;
+  return pathToFileURL(isAbsolute(path) ? path : resolve(folder, path)).href;
+}

@@ -1,0 +1,142 @@
+import { Client, WorkflowExecutionAlreadyStartedError, type Connection } from '@temporalio/client';
+import { z } from 'zod';
+import { SmltError } from '../contracts/errors';
+import { Job, parseJob, parseWith, type JobInput } from '../contracts/job';
+import { canonicalJson } from '../contracts/canonical-json';
+import { checkRunId, names } from '../contracts/names';
+import { TASK_QUEUE, type RunRecord } from '../contracts/pipeline';
+import type { ObjectStore } from '../storage';
+import { checkJob } from './check-job';
+import type { DevState } from './dev/dev-state';
+import { RunHandle } from './run-handle';
+import { listRuns, readJson } from './store-records';
+import type { TemporalServer } from './temporal/given-server';
+
+export interface StartOptions {
+  /** Names the run; left out: `<job name>-<yyyymmdd-hhmmss>`. */
+  readonly runId?: string;
+}
+
+export interface ResumeOptions {
+  /** The corrected job; left out: the newest one of the run. */
+  readonly job?: JobInput;
+}
+
+interface Parts {
+  readonly connection: Connection;
+  readonly server: TemporalServer;
+  readonly store: ObjectStore;
+  readonly uiUrl: string | undefined;
+  readonly dev: DevState | undefined;
+  readonly notices: readonly string[];
+  readonly onClose: () => Promise<void>;
+}
+
+const Spec = z.object({ job: Job });
+
+/** A connection to where runs live: a Temporal server with an smlt worker, and the object store. Made by `connect`. */
+export class Smlt {
+  readonly client: Client;
+  readonly store: ObjectStore;
+  /** Temporal Web UI, when smlt runs it. */
+  readonly uiUrl: string | undefined;
+  /** smlt's own dev server, when it is the one in use. */
+  readonly dev: DevState | undefined;
+  /** What `connect` found worth saying. */
+  readonly notices: readonly string[];
+
+  constructor(private readonly parts: Parts) {
+    this.client = new Client({ connection: parts.connection, namespace: parts.server.namespace });
+    this.store = parts.store;
+    this.uiUrl = parts.uiUrl;
+    this.dev = parts.dev;
+    this.notices = parts.notices;
+  }
+
+  /**
+   * Checks the job, then starts it. The same job under the same id is started once: a second start gives the same run.
+   * @throws {SmltError} `InvalidSpec`, `BadData`, `InvalidModel`, `UnsupportedOperator`, `InvalidName` or `RunExists`, before anything is spent
+   */
+  async start(input: JobInput, options: StartOptions = {}): Promise<RunHandle> {
+    const job = parseJob(input);
+    const runId = checkRunId(options.runId ?? defaultRunId(job.name));
+    await checkJob(job);
+    const used = await readJson(this.store, Spec, names.spec(runId, 0));
+    if (used && canonicalJson(used.job) !== canonicalJson(job))
+      throw new SmltError('RunExists', `run id ${runId} was used for another job (${used.job.name}); expected a new id, or \`smlt resume ${runId}\``);
+    try {
+      await this.startPipeline(runId, job, false);
+    } catch (error) {
+      // The same job under the same id: its run, running or done, is the one that was asked for.
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      if (!used) await this.refuseOtherJob(runId, job);
+    }
+    return this.handle(runId);
+  }
+
+  /** Goes on with a failed, stopped or cancelled run from what it has. @throws {SmltError} `RunMissing`, `AlreadyRunning` */
+  async resume(runId: string, options: ResumeOptions = {}): Promise<RunHandle> {
+    const newest = await this.newestJob(checkRunId(runId));
+    const job = options.job === undefined ? newest : parseWith(Job, options.job, 'the job');
+    await checkJob({ ...job, goal: { ...job.goal, ...(job.goal.deadline === newest.goal.deadline && { deadline: undefined }) } });
+    try {
+      await this.startPipeline(runId, job, true);
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      throw new SmltError('AlreadyRunning', `run ${runId} is still running; stop it first, or watch it with \`smlt status ${runId}\`.`, {
+        cause: error,
+      });
+    }
+    return this.handle(runId);
+  }
+
+  handle(runId: string): RunHandle {
+    return new RunHandle(checkRunId(runId), this.client, this.store, this.uiUrl && `${this.uiUrl}/namespaces/${this.parts.server.namespace}/workflows/${runId}`, (options) => this.resume(runId, options)); // prettier-ignore
+  }
+
+  /** All runs that the store knows, newest first. */
+  list(): Promise<RunRecord[]> {
+    return listRuns(this.store);
+  }
+
+  async close(): Promise<void> {
+    await this.parts.connection.close();
+    await this.parts.onClose();
+  }
+
+  private async startPipeline(runId: string, job: Job, resume: boolean): Promise<void> {
+    await this.client.workflow.start('pipeline', {
+      taskQueue: TASK_QUEUE,
+      workflowId: runId,
+      args: [{ job, resume }],
+      workflowIdReusePolicy: resume ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
+      workflowIdConflictPolicy: 'FAIL',
+      memo: { job: job.name, store: this.store.uri },
+      staticSummary: `smlt: ${job.name}`,
+    });
+  }
+
+  /** The record of the first start may not be written yet; then its input in history says what it was. */
+  private async refuseOtherJob(runId: string, job: Job): Promise<void> {
+    const { events } = await this.client.workflow.getHandle(runId).fetchHistory();
+    const payload = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data;
+    const first = payload && z.object({ job: Job }).safeParse(JSON.parse(Buffer.from(payload).toString()));
+    if (first?.success && canonicalJson(first.data.job) === canonicalJson(job)) return;
+    throw new SmltError('RunExists', `run id ${runId} is in use for another job; expected a new id`);
+  }
+
+  private async newestJob(runId: string): Promise<Job> {
+    const specs = await this.store.list(`runs/${runId}/specs/`);
+    const newest = Math.max(-1, ...specs.map((name) => Number(name.slice(name.lastIndexOf('/') + 1))));
+    const spec = newest < 0 ? undefined : await readJson(this.store, Spec, names.spec(runId, newest));
+    if (!spec) throw new SmltError('RunMissing', `no run ${runId} in ${this.store.uri}.`);
+    return spec.job;
+  }
+}
+
+/** `<job name>-<yyyymmdd-hhmmss>`, local time: what people read in a list. */
+export function defaultRunId(jobName: string, now = new Date()): string {
+  const two = (n: number) => String(n).padStart(2, '0');
+  const day = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
+  return `${jobName}-${day}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
+}
