@@ -1,0 +1,55 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { z } from 'zod';
+import { SmltError } from '../contracts/errors';
+import { TASK_QUEUE } from '../contracts/pipeline';
+
+/** What a Temporal worker of smlt is told by its environment. */
+const Environment = z.object({
+  TEMPORAL_ADDRESS: z.string().default('127.0.0.1:7233'),
+  TEMPORAL_NAMESPACE: z.string().default('default'),
+  SMLT_TASK_QUEUE: z.string().default(TASK_QUEUE),
+  SMLT_HOME: z.string().default(join(homedir(), '.smlt')),
+  /** Durable objects: `file:///path` or `s3://bucket/prefix`. */
+  SMLT_STORE_URI: z.string().optional(),
+  SMLT_EXCHANGE_URI: z.string().default('tmpfs:'),
+  /** The embedded Lambda server; left out: AWS Lambda by the SDK's own configuration. */
+  SMLT_LAMBDA_ENDPOINT: z.string().optional(),
+  SMLT_LAMBDA_ROLE_ARN: z.string().optional(),
+  AWS_REGION: z.string().optional(),
+  SMLT_CACHE_DIR: z.string().optional(),
+  /** Tests shorten it, so that continuation past a function's time limit is an ordinary case. */
+  SMLT_FUNCTION_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(900_000).default(900_000),
+});
+
+export interface WorkerConfig {
+  readonly temporalAddress: string;
+  readonly namespace: string;
+  readonly taskQueue: string;
+  readonly storeUri: string;
+  readonly exchangeUri: string;
+  readonly lambdaEndpoint: string | undefined;
+  readonly lambdaRoleArn: string | undefined;
+  readonly region: string;
+  readonly cacheDir: string;
+  readonly functionTimeoutMs: number;
+}
+
+export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
+  const parsed = Environment.safeParse(environment);
+  if (!parsed.success) throw new SmltError('InvalidSpec', `the worker's environment is not valid:\n${z.prettifyError(parsed.error)}`);
+  const env = parsed.data;
+  return {
+    temporalAddress: env.TEMPORAL_ADDRESS,
+    namespace: env.TEMPORAL_NAMESPACE,
+    taskQueue: env.SMLT_TASK_QUEUE,
+    storeUri: env.SMLT_STORE_URI ?? pathToFileURL(join(env.SMLT_HOME, 'store')).href,
+    exchangeUri: env.SMLT_EXCHANGE_URI,
+    lambdaEndpoint: env.SMLT_LAMBDA_ENDPOINT,
+    lambdaRoleArn: env.SMLT_LAMBDA_ROLE_ARN,
+    region: env.AWS_REGION ?? 'us-east-1',
+    cacheDir: env.SMLT_CACHE_DIR ?? join(env.SMLT_HOME, 'cache'),
+    functionTimeoutMs: env.SMLT_FUNCTION_TIMEOUT_MS,
+  };
+}

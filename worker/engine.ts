@@ -1,0 +1,42 @@
+import { arch, platform as system } from 'node:os';
+import { join } from 'node:path';
+import type { EngineDependencies } from '../activities';
+import { DataSet } from '../functions/data-set';
+import { realWorld } from '../functions/real-world';
+import { openPlatform } from '../platforms';
+import { packageFunctions } from '../platforms/packaging';
+import { openExchange, openObjectStore } from '../storage';
+import type { WorkerConfig } from './config';
+
+/** Opens the real world that the activities act on. */
+export async function openEngine(config: WorkerConfig, searchAttributes: boolean): Promise<EngineDependencies> {
+  const { zipPath, sha256 } = await packageFunctions({ bundleDir: join(__dirname, '..', 'functions-bundle'), cacheDir: config.cacheDir, platform: system(), arch: arch() });
+  const platform = openPlatform({
+    region: config.region,
+    zipPath,
+    codeSha256: sha256,
+    limits: { timeoutMs: config.functionTimeoutMs },
+    ...(config.lambdaEndpoint === undefined ? {} : { endpoint: config.lambdaEndpoint }),
+    ...(config.lambdaRoleArn === undefined ? {} : { roleArn: config.lambdaRoleArn }),
+  });
+  return {
+    store: await openObjectStore(config.storeUri),
+    exchange: await openExchange(config.exchangeUri),
+    platform,
+    searchAttributes,
+    readDataSet: async (uri) => (await DataSet.open(realWorld, uri)).manifest,
+    readSamples: (uri, count) => readSamples(uri, count),
+    nowMs: Date.now,
+  };
+}
+
+async function readSamples(uri: string, count: number): Promise<number[][]> {
+  const dataSet = await DataSet.open(realWorld, uri);
+  const { featureShape, target } = dataSet.manifest;
+  const width = featureShape.reduce((product, size) => product * size, 1);
+  const samples = await dataSet.load([{ start: 0, end: count }]);
+  const features = new Float32Array(count * width);
+  const targets = target.kind === 'class' ? new Int32Array(count) : new Float32Array(count * target.width);
+  samples.gather(Array.from({ length: count }, (_, i) => i), features, targets);
+  return Array.from({ length: count }, (_, i) => [...features.subarray(i * width, (i + 1) * width)]);
+}
