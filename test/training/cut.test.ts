@@ -1,0 +1,70 @@
+import fc from 'fast-check';
+import { blockElements, cutLanes, cutRanges } from '../../training/cut';
+import { treeNodes } from '../../training/tree';
+
+const nodesOf = (borders: number[], lanes: number) =>
+  borders.slice(1).reduce((sum, end, i) => sum + treeNodes({ start: borders[i]!, end }, lanes).length, 0);
+const sizesOf = (borders: number[]) => borders.slice(1).map((end, i) => end - borders[i]!);
+
+describe('cutting lanes', () => {
+  it('gives every worker a lane, none more than it must have, and all lanes away', () => {
+    for (const lanes of [1, 2, 4, 8, 16, 32])
+      for (let workers = 1; workers <= lanes; workers++) {
+        const borders = cutLanes(lanes, workers);
+        const sizes = sizesOf(borders);
+        expect(sizes).toHaveLength(workers);
+        expect(Math.min(...sizes)).toBeGreaterThanOrEqual(1);
+        expect(Math.max(...sizes)).toBe(Math.ceil(lanes / workers));
+        expect(borders.at(-1)).toBe(lanes);
+      }
+  });
+  it('publishes no more nodes than any other cut with as few lanes a worker', () => {
+    const allCuts = (lanes: number, workers: number, most: number): number[][] =>
+      workers === 0
+        ? lanes === 0
+          ? [[]]
+          : []
+        : Array.from({ length: Math.min(most, lanes) }, (_, i) => i + 1).flatMap((size) =>
+            allCuts(lanes - size, workers - 1, most).map((rest) => [size, ...rest]),
+          );
+    for (let workers = 1; workers <= 16; workers++) {
+      const best = Math.min(
+        ...allCuts(16, workers, Math.ceil(16 / workers)).map((sizes) => {
+          let end = 0;
+          return nodesOf([0, ...sizes.map((size) => (end += size))], 16);
+        }),
+      );
+      expect(nodesOf(cutLanes(16, workers), 16)).toBe(best);
+    }
+  });
+  it('gives powers of two one node each', () => {
+    for (const workers of [1, 2, 4, 8, 16]) expect(nodesOf(cutLanes(16, workers), 16)).toBe(workers);
+  });
+  it('is quick for a thousand lanes', () => {
+    const begin = performance.now();
+    expect(cutLanes(1_024, 300)).toHaveLength(301);
+    expect(performance.now() - begin).toBeLessThan(2_000);
+  });
+  it('refuses more workers than lanes', () => {
+    expect(() => cutLanes(8, 9)).toThrow(expect.objectContaining({ code: 'InvalidSpec', message: expect.stringContaining('9 workers for 8 lanes') }));
+  });
+});
+
+describe('cutting ranges', () => {
+  it('covers all parameters, on block borders, and shares blocks out evenly', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 5_000_000 }), fc.integer({ min: 1, max: 200 }), (params, workers) => {
+        const block = blockElements(params);
+        const borders = cutRanges(params, workers, block);
+        expect(borders).toHaveLength(workers + 1);
+        expect([borders[0], borders.at(-1)]).toEqual([0, params]);
+        for (const border of borders) expect(border === params || border % block === 0).toBe(true);
+        const blocks = sizesOf(borders).map((size) => Math.ceil(size / block));
+        expect(Math.max(...blocks) - Math.min(...blocks)).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+  it('has blocks of a power of two from 256 to 65,536 elements, and at least 64 of them where it can', () => {
+    expect([1, 32_767, 32_768, 44_426, 4_194_304, 1e9].map(blockElements)).toEqual([256, 256, 512, 512, 65_536, 65_536]);
+  });
+});
