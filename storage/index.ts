@@ -7,6 +7,7 @@ import type { Exchange } from './exchange';
 import { FilesObjectStore } from './files/files-object-store';
 import { TmpfsExchange } from './files/tmpfs-exchange';
 import type { ObjectStore } from './object-store';
+import type * as S3 from './s3/s3-object-store';
 
 export type { Exchange, ExchangeTraffic, WaitOptions } from './exchange';
 export type { ObjectInfo, ObjectStore } from './object-store';
@@ -14,6 +15,12 @@ export { sha256Hex } from './digest';
 
 export const objectStores: Readonly<Record<string, (uri: string) => Promise<ObjectStore>>> = {
   file: async (uri) => FilesObjectStore.open(pathIn(uri, 'file:///path/to/folder')),
+  s3: async (uri) => {
+    // Loaded when a URI asks for it: a function that reads files must not pay for the SDK's start.
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const { S3ObjectStore } = require('./s3/s3-object-store') as typeof S3;
+    return new S3ObjectStore(uri);
+  },
 };
 
 export const exchanges: Readonly<Record<string, (uri: string) => Promise<Exchange>>> = {

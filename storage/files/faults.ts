@@ -1,9 +1,16 @@
 import { statfsSync } from 'node:fs';
 import { SmltError } from '../../contracts/errors';
 
+/** The code of a failed system call. Read by shape: errors may come from another realm, where `instanceof` is false. */
+function codeOf(error: unknown): string | undefined {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
 /** True when a system call failed with one of these codes. */
 export function failedWith(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
+  const code = codeOf(error);
+  return code !== undefined && codes.includes(code);
 }
 
 /** Nothing is stored at this path: it, or a folder above it, is not there, or an object is where a folder would have to be. */
@@ -13,9 +20,10 @@ export function isAbsent(error: unknown): boolean {
 
 /** Turns what the file system said into smlt's words: what failed, where, and what to do. */
 export function fileFault(error: unknown, path: string, neededBytes?: number): unknown {
-  if (error instanceof SmltError || !(error instanceof Error) || !('code' in error)) return error;
+  const code = codeOf(error);
+  if (error instanceof SmltError || code === undefined) return error;
   const cause = { cause: error };
-  switch (error.code) {
+  switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
       return new SmltError('StoreFull', `${path}: no space left${spaceOf(path, neededBytes)}; free some there, or choose another folder`, cause);
@@ -45,7 +53,7 @@ export function fileFault(error: unknown, path: string, neededBytes?: number): u
     case 'ENAMETOOLONG':
       return new SmltError('InvalidName', `${path}: a part of the name is longer than the file system allows (mostly 255 bytes)`, cause);
     default:
-      return new SmltError('StoreUnavailable', `${path}: ${error.message}`, cause);
+      return new SmltError('StoreUnavailable', `${path}: ${(error as Error).message}`, cause);
   }
 }
 

@@ -11,7 +11,10 @@ const name = fc.array(segment, { minLength: 1, maxLength: 8 }).map((segments) =>
 
 describe('paths of a file exchange', () => {
   it('maps every name to a path and that path back to the name', () => {
-    fc.assert(fc.property(name, (value) => expect(nameOfPath(pathOfName(value))).toBe(value)), { seed: 1, numRuns: 5_000 });
+    fc.assert(
+      fc.property(name, (value) => expect(nameOfPath(pathOfName(value))).toBe(value)),
+      { seed: 1, numRuns: 5_000 },
+    );
   });
 
   it('never gives one path to two names, nor a file the path of a folder', () => {

@@ -1,0 +1,226 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { SmltError } from '../../contracts/errors';
+import { checkObjectName } from '../../contracts/names';
+import { decodeFrame, frameOf, headerBytes, notDeterministic, parseHeader, type Frame } from '../frame';
+import type { ObjectInfo, ObjectStore } from '../object-store';
+import { checkPrefix } from '../prefix';
+import { isConflict, isMissing, isTaken, nameOf, s3Fault } from './s3-faults';
+import { parseS3Uri, type S3Location } from './s3-uri';
+
+/** S3 takes this many names in one DeleteObjects. */
+const deleteBatch = 1_000;
+/** A conditional write that meets another one is tried again: some 10 s in all. */
+const conflictRetries = 40;
+const digestKey = 'smlt-sha256';
+
+export type S3Settings = Pick<S3ClientConfig, 'credentials' | 'maxAttempts'>;
+
+/**
+ * Objects in a bucket of S3, or of a server that speaks its API.
+ * 1. Put-if-absent is S3's own: `If-None-Match: *`, which answers 412 when the object exists and 409 when another write of
+ *    the same name is under way.
+ * 2. The digest stands in the object's metadata, so that a commit sees it without reading the object, and in its frame,
+ *    which survives tools that drop metadata.
+ * 3. Credentials come from the environment or profile, as for every AWS tool.
+ */
+export class S3ObjectStore implements ObjectStore {
+  private readonly client: S3Client;
+  private readonly location: S3Location;
+  /** Where the server is, when it is not AWS. */
+  private readonly elsewhere: string | undefined;
+  private bucketSeen = false;
+
+  constructor(
+    readonly uri: string,
+    settings: S3Settings = {},
+  ) {
+    this.location = parseS3Uri(uri);
+    const { endpoint, region } = this.location;
+    const elsewhere = endpoint ?? process.env['AWS_ENDPOINT_URL_S3'] ?? process.env['AWS_ENDPOINT_URL'];
+    this.elsewhere = elsewhere;
+    this.client = new S3Client({
+      ...(endpoint === undefined ? {} : { endpoint }),
+      // Servers at an endpoint have no host name per bucket, and no regions; AWS itself needs the right one.
+      ...(elsewhere === undefined ? {} : { forcePathStyle: true }),
+      ...(region !== undefined ? { region } : elsewhere === undefined || process.env['AWS_REGION'] !== undefined ? {} : { region: 'us-east-1' }),
+      // The frame carries a digest of its own; a second checksum over every byte would only cost time.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      requestHandler: new NodeHttpHandler({
+        connectionTimeout: 5_000,
+        socketTimeout: 60_000,
+        httpAgent: { keepAlive: true, maxSockets: 256 },
+        httpsAgent: { keepAlive: true, maxSockets: 256 },
+      }),
+      ...settings,
+    });
+  }
+
+  async putValue(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    const frame = frameOf([bytes]);
+    for (;;) {
+      if (await this.putIfAbsent(name, frame, bytes, signal)) return;
+      const stored = await this.head(name, signal);
+      if (stored === undefined) continue; // deleted between our put and our look: ours to write again
+      if (stored.sha256 !== frame.sha256) throw notDeterministic(this.where(name), stored, frame);
+      return;
+    }
+  }
+
+  async decide(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+    const frame = frameOf([bytes]);
+    for (;;) {
+      if (await this.putIfAbsent(name, frame, bytes, signal)) return bytes.slice();
+      const stored = await this.read(name, signal);
+      if (stored !== undefined) return stored;
+    }
+  }
+
+  async replace(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    await this.put(name, frameOf([bytes]), bytes, {}, signal);
+  }
+
+  async get(name: string, signal?: AbortSignal): Promise<Uint8Array> {
+    const value = await this.read(name, signal);
+    if (value === undefined) throw new SmltError('ObjectMissing', `${name}: nothing is stored under this name in ${this.uri}`);
+    return value;
+  }
+
+  async head(name: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
+    const key = this.keyOf(name);
+    return this.ask(`looking at ${this.where(name)}`, signal, async (options) => {
+      const { bucket } = this.location;
+      try {
+        const { Metadata, ContentLength = 0 } = await this.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), options);
+        const sha256 = Metadata?.[digestKey];
+        if (sha256 !== undefined) return { name, sha256, bytes: ContentLength - headerBytes };
+        if (ContentLength < headerBytes) return { name, ...parseHeader(new Uint8Array(), ContentLength, this.where(name)) };
+        const { Body } = await this.client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range: `bytes=0-${headerBytes - 1}` }), options);
+        const header = (await Body?.transformToByteArray()) ?? new Uint8Array();
+        return { name, ...parseHeader(header, ContentLength, this.where(name)) };
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+        await this.checkBucket(options);
+        return undefined;
+      }
+    });
+  }
+
+  async list(prefix: string, signal?: AbortSignal): Promise<string[]> {
+    const { bucket, prefix: own } = this.location;
+    checkPrefix(prefix);
+    return this.ask(`listing ${this.where(prefix)}`, signal, async (options) => {
+      const found: string[] = [];
+      let page: string | undefined;
+      do {
+        const answer = await this.client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: own + prefix, ContinuationToken: page }), options);
+        for (const { Key = '' } of answer.Contents ?? []) if (!Key.endsWith('/')) found.push(Key.slice(own.length));
+        page = answer.NextContinuationToken;
+      } while (page !== undefined);
+      return found;
+    });
+  }
+
+  async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {
+    const keys = names.map((name) => this.keyOf(name));
+    for (let i = 0; i < keys.length; i += deleteBatch) {
+      const Objects = keys.slice(i, i + deleteBatch).map((Key) => ({ Key }));
+      await this.ask(`deleting ${Objects.length} objects`, signal, async (options) => {
+        const { Errors = [] } = await this.client.send(
+          new DeleteObjectsCommand({ Bucket: this.location.bucket, Delete: { Objects, Quiet: true } }),
+          options,
+        );
+        const failed = Errors.find(({ Code }) => Code !== 'NoSuchKey');
+        if (failed !== undefined)
+          throw Object.assign(new Error(`${failed.Key}: ${failed.Message}`), {
+            name: failed.Code ?? 'DeleteFailed',
+            $metadata: failed.Code === 'AccessDenied' ? { httpStatusCode: 403 } : {},
+          });
+      });
+    }
+  }
+
+  private keyOf(name: string): string {
+    return this.location.prefix + checkObjectName(name);
+  }
+
+  private where(name: string): string {
+    return `s3://${this.location.bucket}/${this.location.prefix}${name}`;
+  }
+
+  /** True when this call made the object, false when one was there. */
+  private async putIfAbsent(name: string, frame: Frame, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.put(name, frame, bytes, { IfNoneMatch: '*' }, signal);
+        return true;
+      } catch (error) {
+        const cause = error instanceof SmltError ? error.cause : error;
+        if (isTaken(cause)) return false;
+        if (!isConflict(cause) || attempt === conflictRetries) throw error;
+        await sleep(Math.random() * Math.min(500, 10 * 2 ** attempt), undefined, signal && { signal });
+      }
+    }
+  }
+
+  private async put(
+    name: string,
+    { header, sha256 }: Frame,
+    bytes: Uint8Array,
+    condition: { IfNoneMatch?: '*' },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const Key = this.keyOf(name);
+    // One buffer: the SDK has to sign it, and to send it again when it retries.
+    const Body = Buffer.concat([header, bytes]);
+    const request = { Bucket: this.location.bucket, Key, Body, ContentLength: Body.length, Metadata: { [digestKey]: sha256 }, ...condition };
+    await this.ask(`writing ${this.where(name)}`, signal, (options) => this.client.send(new PutObjectCommand(request), options));
+  }
+
+  private async read(name: string, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    const request = { Bucket: this.location.bucket, Key: this.keyOf(name) };
+    return this.ask(`reading ${this.where(name)}`, signal, async (options) => {
+      try {
+        const { Body } = await this.client.send(new GetObjectCommand(request), options);
+        return decodeFrame((await Body?.transformToByteArray()) ?? new Uint8Array(), this.where(name));
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+        if (nameOf(error) !== 'NoSuchKey') await this.checkBucket(options);
+        return undefined;
+      }
+    });
+  }
+
+  /** A HEAD answers a bare 404 for a missing bucket too: ask once, so that no bucket is never called no object. */
+  private async checkBucket(options: { abortSignal?: AbortSignal }): Promise<void> {
+    if (this.bucketSeen) return;
+    try {
+      await this.client.send(new HeadBucketCommand({ Bucket: this.location.bucket }), options);
+      this.bucketSeen = true;
+    } catch (error) {
+      if (nameOf(error) === 'NotFound') throw Object.assign(new Error('no such bucket', { cause: error }), { name: 'NoSuchBucket' });
+      throw error;
+    }
+  }
+
+  private async ask<T>(doing: string, signal: AbortSignal | undefined, request: (options: { abortSignal?: AbortSignal }) => Promise<T>): Promise<T> {
+    signal?.throwIfAborted();
+    try {
+      return await request(signal === undefined ? {} : { abortSignal: signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw s3Fault(error, doing, { bucket: this.location.bucket, endpoint: this.elsewhere ?? 'AWS' });
+    }
+  }
+}

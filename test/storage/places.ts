@@ -1,0 +1,76 @@
+import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { requireBackend, type Backend } from '../support/require';
+import { s3Server, startVersitygw } from '../support/versitygw';
+import { fullPath, pathOfName } from '../../storage/files/inbox-paths';
+
+/** Somewhere that a back end can keep its bytes during a test file, and a way to damage them behind its back. */
+export interface Place {
+  /** A store of its own for each call. */
+  uri(): string;
+  /** Overwrites what lies under a name with other raw bytes, frame and all. */
+  damage(uri: string, name: string, change: (stored: Buffer) => Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+const always = (open: () => Promise<Place>, name: string): Backend<() => Promise<Place>> => requireBackend(name, () => open, '');
+
+function folderPlace(parent: string, scheme: string, pathOf: (root: string, name: string) => string): () => Promise<Place> {
+  return async () => {
+    const folder = mkdtempSync(join(parent, 'smlt-test-'));
+    let count = 0;
+    return {
+      uri: () => pathToFileURL(join(folder, `store ${count++}`)).href.replace(/^file:/, `${scheme}:`),
+      async damage(uri, name, change) {
+        const path = pathOf(decodeURIComponent(new URL(uri).pathname), name);
+        writeFileSync(path, change(readFileSync(path)));
+      },
+      close: async () => rmSync(folder, { recursive: true, force: true }),
+    };
+  };
+}
+
+/** By scheme: the conformance suites fail for a back end of storage/index.ts that has no place here. */
+export const objectStorePlaces: Readonly<Record<string, Backend<() => Promise<Place>>>> = {
+  file: always(
+    folderPlace(tmpdir(), 'file', (root, name) => join(root, name)),
+    'files',
+  ),
+  s3: {
+    found: s3Server.found === undefined ? undefined : () => s3Place(s3Server.found ?? ''),
+    describe: (title, tests) => s3Server.describe(title, (binary) => tests(() => s3Place(binary))),
+  },
+};
+
+export const exchangePlaces: Readonly<Record<string, Backend<() => Promise<Place>>>> = {
+  tmpfs: always(
+    folderPlace(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'tmpfs', (root, name) => fullPath(root, pathOfName(name))),
+    'tmpfs',
+  ),
+};
+
+async function s3Place(binary: string): Promise<Place> {
+  const server = await startVersitygw(binary);
+  const before = { ...process.env };
+  Object.assign(process.env, server.env);
+  const raw = new S3Client({ endpoint: server.endpoint, region: 'us-east-1', forcePathStyle: true });
+  let count = 0;
+  return {
+    uri: () => `s3://${server.bucket}/store-${count++}/deep?endpoint=${encodeURIComponent(server.endpoint)}`,
+    async damage(uri, name, change) {
+      const { hostname, pathname } = new URL(uri);
+      const Key = `${pathname.slice(1)}/${name}`;
+      const { Body, Metadata } = await raw.send(new GetObjectCommand({ Bucket: hostname, Key }));
+      const stored = Buffer.from((await Body?.transformToByteArray()) ?? []);
+      await raw.send(new PutObjectCommand({ Bucket: hostname, Key, Body: change(stored), Metadata }));
+    },
+    async close() {
+      raw.destroy();
+      process.env = before;
+      await server.stop();
+    },
+  };
+}
