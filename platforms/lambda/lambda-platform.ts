@@ -1,0 +1,290 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import {
+  CreateAliasCommand,
+  CreateFunctionCommand,
+  GetAliasCommand,
+  GetFunctionConfigurationCommand,
+  InvokeCommand,
+  PublishVersionCommand,
+  UpdateAliasCommand,
+  UpdateFunctionCodeCommand,
+  UpdateFunctionConfigurationCommand,
+  waitUntilFunctionActiveV2,
+  waitUntilFunctionUpdatedV2,
+  type AliasConfiguration,
+  type FunctionConfiguration,
+  type InvokeCommandOutput,
+  type LambdaClient,
+} from '@aws-sdk/client-lambda';
+import { SmltError } from '../../contracts/errors';
+import type { FunctionPlatform, FunctionReference, FunctionSpec, Invocation, PlatformLimits, PriceList, Usage } from '../platform';
+import { classifyFailure } from './classify';
+import { errorName, refusedOrUnavailable, wasLost } from './failures';
+import { lambdaVcpus } from './prices';
+import { parseReport } from './report-line';
+
+export interface LambdaPlatformOptions {
+  readonly client: LambdaClient;
+  readonly limits: PlatformLimits;
+  readonly prices: PriceList;
+  /** The role that functions run under. */
+  readonly roleArn: string;
+  readonly zipPath: string;
+  /** SHA-256 of the zip, in hex. */
+  readonly codeSha256: string;
+  readonly architecture: 'x86_64' | 'arm64';
+  /** A bucket that holds the zip as `<sha256>.zip`, where there is one: then its bytes need not be sent with each function. */
+  readonly codeBucket?: string;
+}
+
+const LIVE = 'live';
+const RUNTIME = 'nodejs22.x';
+const DIGEST_IN_NAME = 12;
+const WAIT_S = 120;
+const MAX_TIMEOUT_MS = 900_000;
+
+/** AWS Lambda, or anything that speaks its API. One attempt a call: whoever calls decides what to repeat, and pays. */
+export class LambdaPlatform implements FunctionPlatform {
+  readonly limits: PlatformLimits;
+  readonly prices: PriceList;
+  private readonly ensured = new Map<string, Promise<FunctionReference>>();
+  /** Time limits by function, for the bill of an invocation whose answer was lost. */
+  private readonly timeouts = new Map<string, number>();
+
+  constructor(private readonly options: LambdaPlatformOptions) {
+    this.limits = options.limits;
+    this.prices = options.prices;
+  }
+
+  vcpus(memoryMib: number): number {
+    return lambdaVcpus(memoryMib);
+  }
+
+  codeDigest(): Promise<string> {
+    return Promise.resolve(this.options.codeSha256);
+  }
+
+  ensure(spec: FunctionSpec): Promise<FunctionReference> {
+    const name = functionNameOf(spec, this.options.codeSha256);
+    const key = `${name} ${settingsDigest(spec)}`;
+    let known = this.ensured.get(key);
+    if (!known) {
+      known = this.createOrUpdate(name, spec).then(() => ({ name, memoryMib: spec.memoryMib }));
+      this.ensured.set(key, known);
+      known.catch(() => this.ensured.delete(key)); // a failure is not remembered
+    }
+    return known;
+  }
+
+  async invoke({ name, qualifier, memoryMib }: FunctionReference, payload: unknown, signal?: AbortSignal): Promise<Invocation> {
+    const sentAt = performance.now();
+    let answer: InvokeCommandOutput;
+    try {
+      answer = await this.options.client.send(
+        new InvokeCommand({
+          FunctionName: name,
+          ...(qualifier === undefined ? {} : { Qualifier: qualifier }),
+          LogType: 'Tail',
+          Payload: Buffer.from(JSON.stringify(payload)),
+        }),
+        signal ? { abortSignal: signal } : {},
+      );
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      if (wasLost(error, performance.now() - sentAt)) return this.lost(name, memoryMib, error as Error);
+      if (errorName(error) === 'ResourceNotFoundException') this.forget(name);
+      throw refusedOrUnavailable(`invoking ${name}`, error);
+    }
+    const text = Buffer.from(answer.Payload ?? []).toString('utf8');
+    const logTail = Buffer.from(answer.LogResult ?? '', 'base64').toString('utf8');
+    const usage = this.usageOf(name, memoryMib, logTail);
+    if (answer.FunctionError !== undefined) return classifyFailure(text, usage, logTail);
+    try {
+      return { kind: 'returned', output: text === '' ? null : JSON.parse(text), usage, logTail };
+    } catch {
+      return { kind: 'failed', errorType: 'InvalidAnswer', message: `${name} answered what is not JSON: ${text.slice(0, 200)}`, usage, logTail };
+    }
+  }
+
+  async publish(spec: FunctionSpec): Promise<{ reference: FunctionReference; version: string }> {
+    const { name, memoryMib } = await this.ensure(spec);
+    try {
+      const { Version: version } = await this.options.client.send(new PublishVersionCommand({ FunctionName: name }));
+      if (version === undefined) throw new SmltError('PlatformRefused', `publishing ${name}: the answer names no version`);
+      await waitUntilFunctionActiveV2({ client: this.options.client, maxWaitTime: WAIT_S }, { FunctionName: name, Qualifier: version });
+      return { reference: { name, qualifier: version, memoryMib }, version };
+    } catch (error) {
+      throw refusedOrUnavailable(`publishing ${name}`, error);
+    }
+  }
+
+  async shift(name: string, version: string, weight: number): Promise<void> {
+    const { client } = this.options;
+    try {
+      const alias = await this.aliasOf(name);
+      if (!alias) {
+        // Nothing is live yet, so there is nothing to share the calls with.
+        await client.send(new CreateAliasCommand({ FunctionName: name, Name: LIVE, FunctionVersion: version }));
+        return;
+      }
+      const weights = weight >= 1 || weight <= 0 || alias.FunctionVersion === version ? {} : { [version]: weight };
+      await client.send(
+        new UpdateAliasCommand({
+          FunctionName: name,
+          Name: LIVE,
+          ...(weight >= 1 ? { FunctionVersion: version } : {}),
+          RoutingConfig: { AdditionalVersionWeights: weights },
+          ...(alias.RevisionId === undefined ? {} : { RevisionId: alias.RevisionId }),
+        }),
+      );
+    } catch (error) {
+      throw refusedOrUnavailable(`shifting ${name} to version ${version}`, error);
+    }
+  }
+
+  async live(name: string): Promise<string | undefined> {
+    try {
+      return (await this.aliasOf(name))?.FunctionVersion;
+    } catch (error) {
+      throw refusedOrUnavailable(`reading the live version of ${name}`, error);
+    }
+  }
+
+  private async aliasOf(name: string): Promise<AliasConfiguration | undefined> {
+    try {
+      return await this.options.client.send(new GetAliasCommand({ FunctionName: name, Name: LIVE }));
+    } catch (error) {
+      if (errorName(error) === 'ResourceNotFoundException') return undefined;
+      throw error;
+    }
+  }
+
+  private async createOrUpdate(name: string, spec: FunctionSpec): Promise<void> {
+    const { client } = this.options;
+    this.timeouts.set(name, spec.timeoutMs);
+    try {
+      const found = await this.find(name);
+      if (!found) await this.create(name, spec);
+      else await this.update(name, spec, found);
+      await waitUntilFunctionActiveV2({ client, maxWaitTime: WAIT_S }, { FunctionName: name });
+    } catch (error) {
+      throw refusedOrUnavailable(`preparing function ${name}`, error);
+    }
+  }
+
+  private async find(name: string): Promise<FunctionConfiguration | undefined> {
+    try {
+      return await this.options.client.send(new GetFunctionConfigurationCommand({ FunctionName: name }));
+    } catch (error) {
+      if (errorName(error) === 'ResourceNotFoundException') return undefined;
+      throw error;
+    }
+  }
+
+  private async create(name: string, spec: FunctionSpec): Promise<void> {
+    const { client, roleArn, architecture } = this.options;
+    try {
+      await this.withCode((code) =>
+        client.send(
+          new CreateFunctionCommand({
+            FunctionName: name,
+            Runtime: RUNTIME,
+            Role: roleArn,
+            Architectures: [architecture],
+            Code: code,
+            ...settingsOf(spec),
+          }),
+        ),
+      );
+    } catch (error) {
+      if (errorName(error) !== 'ResourceConflictException') throw error; // somebody else created the same function: just as good
+    }
+  }
+
+  /** Only functions with a name of their own ever change: the others carry all that they are made from in their names. */
+  private async update(name: string, spec: FunctionSpec, found: FunctionConfiguration): Promise<void> {
+    const { client, codeSha256 } = this.options;
+    const updated = () => waitUntilFunctionUpdatedV2({ client, maxWaitTime: WAIT_S }, { FunctionName: name });
+    if (found.CodeSha256 !== Buffer.from(codeSha256, 'hex').toString('base64')) {
+      await this.withCode((code) => client.send(new UpdateFunctionCodeCommand({ FunctionName: name, ...code })));
+      await updated();
+    }
+    const wanted = settingsOf(spec);
+    const same =
+      found.MemorySize === wanted.MemorySize &&
+      found.Timeout === wanted.Timeout &&
+      found.Handler === wanted.Handler &&
+      sortedJson(found.Environment?.Variables ?? {}) === sortedJson(wanted.Environment.Variables);
+    if (same) return;
+    await client.send(new UpdateFunctionConfigurationCommand({ FunctionName: name, ...wanted }));
+    await updated();
+  }
+
+  /** Names the code where it lies already; sends its bytes where it does not. */
+  private async withCode(use: (code: { S3Bucket: string; S3Key: string } | { ZipFile: Uint8Array }) => Promise<unknown>): Promise<void> {
+    const { codeBucket, codeSha256, zipPath } = this.options;
+    if (codeBucket !== undefined) {
+      try {
+        await use({ S3Bucket: codeBucket, S3Key: `${codeSha256}.zip` });
+        return;
+      } catch (error) {
+        if (!/NoSuchKey/.test((error as Error).message)) throw error;
+      }
+    }
+    await use({ ZipFile: await readFile(zipPath) });
+  }
+
+  private usageOf(name: string, memoryMib: number, logTail: string): Usage {
+    const report = parseReport(logTail);
+    if (!report) return this.upperBound(name, memoryMib);
+    return { ...report, cold: report.initMs > 0, estimated: false };
+  }
+
+  /** Lambda never bills more than the time limit and the initialisation's. */
+  private upperBound(name: string, memoryMib: number): Usage {
+    const billedMs = this.timeouts.get(name) ?? MAX_TIMEOUT_MS;
+    return { billedMs, memoryMib, maxMemoryMib: 0, initMs: 0, cold: false, estimated: true };
+  }
+
+  private lost(name: string, memoryMib: number, error: Error): Invocation {
+    return {
+      kind: 'crashed',
+      message: `the connection broke before ${name} answered (${error.message}); it may have run on, and is charged up to its time limit`,
+      usage: this.upperBound(name, memoryMib),
+      logTail: '',
+    };
+  }
+
+  /** The function is gone though we made it: the next `ensure` makes it again. */
+  private forget(name: string): void {
+    for (const key of this.ensured.keys()) if (key.startsWith(`${name} `)) this.ensured.delete(key);
+  }
+}
+
+function settingsOf(spec: FunctionSpec) {
+  return {
+    Handler: `index.${spec.role}`,
+    MemorySize: spec.memoryMib,
+    Timeout: Math.min(MAX_TIMEOUT_MS, Math.max(1_000, Math.ceil(spec.timeoutMs / 1_000) * 1_000)) / 1_000,
+    Environment: { Variables: { ...spec.environment } },
+  };
+}
+
+const sortedJson = (variables: Readonly<Record<string, string>>): string => JSON.stringify(Object.entries(variables).sort());
+
+function settingsDigest(spec: FunctionSpec): string {
+  const { Handler, Timeout, MemorySize, Environment } = settingsOf(spec);
+  return createHash('sha256')
+    .update(JSON.stringify([Handler, Timeout, MemorySize, sortedJson(Environment.Variables)]))
+    .digest('hex')
+    .slice(0, 8);
+}
+
+/** `smlt-<role>-<code digest>-<memory>`, and a digest of the other settings where they are not the usual ones: one name, one function. */
+export function functionNameOf(spec: FunctionSpec, codeSha256: string): string {
+  if (spec.name !== undefined) return spec.name;
+  const base = `smlt-${spec.role}-${codeSha256.slice(0, DIGEST_IN_NAME)}-${spec.memoryMib}`;
+  const usual = spec.timeoutMs === MAX_TIMEOUT_MS && Object.keys(spec.environment ?? {}).length === 0;
+  return usual ? base : `${base}-${settingsDigest(spec)}`;
+}
