@@ -1,8 +1,5 @@
 import { names, type RecipeId, type Span } from './names';
 
-/** Losses kept in the extra range's state, at absolute step numbers: nothing in a state may depend on its round. */
-export const LOSS_WINDOW = 256;
-
 /** The ranges of a cut that hold anything: a worker that owns nothing has no names. */
 export function filledRanges(rangeBorders: readonly number[]): Span[] {
   return rangeBorders
@@ -37,7 +34,33 @@ export function checkpointNames(id: RecipeId, step: number, shape: Shape): strin
   ];
 }
 
+/*
+ * Losses in the extra range's state, behind the buffers: the window of the newest step, then the window before it, at
+ * absolute step numbers and NaN where no step has been. Nothing in a state may depend on its round: after a cut the same
+ * step belongs to another one.
+ */
+export const LOSS_WINDOW = 256;
+export const LOSSES_KEPT = 2 * LOSS_WINDOW;
+
 /** First step of the loss window in the state of `step` (whose newest loss is that of `step - 1`). */
 export function lossWindowStart(step: number): number {
   return Math.floor(Math.max(0, step - 1) / LOSS_WINDOW) * LOSS_WINDOW;
+}
+
+/** From the losses in the state of `step` to those in the state of `step + 1`, in place. */
+export function addLoss(losses: Float32Array, step: number, loss: number): void {
+  const at = step % LOSS_WINDOW;
+  if (at === 0) losses.copyWithin(LOSS_WINDOW, 0, LOSS_WINDOW).fill(NaN, 0, LOSS_WINDOW);
+  losses[at] = loss;
+}
+
+/** The newest losses that the state of `step` still has, oldest first: from 257 to 512 of them once there are as many. */
+export function recentLosses(losses: Float32Array, step: number): { first: number; losses: Float32Array } {
+  const start = lossWindowStart(step);
+  const newest = losses.subarray(0, step - start);
+  if (start === 0) return { first: 0, losses: newest.slice() };
+  const both = new Float32Array(LOSS_WINDOW + newest.length);
+  both.set(losses.subarray(LOSS_WINDOW, LOSSES_KEPT));
+  both.set(newest, LOSS_WINDOW);
+  return { first: start - LOSS_WINDOW, losses: both };
 }

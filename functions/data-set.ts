@@ -52,7 +52,10 @@ export class DataSet {
     }
     const parsed = DataSetManifest.safeParse(manifest);
     if (!parsed.success)
-      throw new SmltError('BadData', `${uri}/manifest.json: ${parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`);
+      throw new SmltError(
+        'BadData',
+        `${uri}/manifest.json: ${parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`,
+      );
     const counted = parsed.data.shards.reduce((sum, { samples }) => sum + samples, 0);
     if (counted !== parsed.data.samples)
       throw new SmltError('BadData', `${uri}/manifest.json: says ${parsed.data.samples} samples, and its shards have ${counted}`);

@@ -21,7 +21,9 @@ export async function evaluateWeights(world: World, request: EvaluateRequest): P
   const { params, buffers } = await weights.remember(`${store.uri} ${program.digest} ${names.manifest(request.weights, request.weights.round)}`, () =>
     readWeights(store, program, request.weights),
   );
-  const session = await sessions.remember(`${store.uri} ${program.digest}`, async () => openForward(await readGraph(store, program.forwardGraph), program));
+  const session = await sessions.remember(`${store.uri} ${program.digest}`, async () =>
+    openForward(await readGraph(store, program.forwardGraph), program),
+  );
   const data = await DataSet.open(world, request.dataUri);
   const { manifest } = data;
   checkSame(program, manifest, request.dataUri);

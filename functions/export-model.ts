@@ -19,10 +19,7 @@ export async function exportWeights(world: World, request: ExportRequest): Promi
   const card = { ...request.card, formatVersion: 1, name: request.name, version, weightsSha256, programDigest, loss, featureShape, target };
 
   const named = (file: string) => names.model(request.name, version, file);
-  const tensors = [
-    ...program.params.map((tensor) => tensorOf(tensor, params)),
-    ...program.buffers.map((tensor) => tensorOf(tensor, buffers)),
-  ];
+  const tensors = [...program.params.map((tensor) => tensorOf(tensor, params)), ...program.buffers.map((tensor) => tensorOf(tensor, buffers))];
   await store.putValue(named('model.onnx'), model);
   await store.putValue(named('model.safetensors'), encodeSafetensors(tensors, { weightsSha256 }));
   // A record, not a value: the same weights may be exported again by another run.

@@ -25,7 +25,9 @@ export async function predictWith(world: World, environment: NodeJS.ProcessEnv, 
     return value;
   };
   const [storeUri, name, version] = [variable('SMLT_STORE_URI'), variable('SMLT_MODEL_NAME'), variable('SMLT_MODEL_VERSION')];
-  const { session, card } = await models.remember(`${storeUri} ${names.model(name, version, 'model.onnx')}`, () => load(world, storeUri, name, version));
+  const { session, card } = await models.remember(`${storeUri} ${names.model(name, version, 'model.onnx')}`, () =>
+    load(world, storeUri, name, version),
+  );
 
   const length = card.featureShape.reduce((product, size) => product * size, 1);
   const features = new Float32Array(inputs.length * length);

@@ -60,7 +60,10 @@ function checkTarget(loss: Loss, { target }: DataSetManifest, dataUri: string): 
   const wanted = loss === 'softmax-cross-entropy' ? 'class' : 'values';
   if (target.kind === wanted) return;
   const [need, have] = wanted === 'class' ? ['class labels', `values of width ${(target as { width: number }).width}`] : ['values', 'class labels'];
-  throw new SmltError('InvalidSpec', `loss ${loss} needs ${need}, and the data set ${dataUri} has ${have}; choose another loss or pack the data anew`);
+  throw new SmltError(
+    'InvalidSpec',
+    `loss ${loss} needs ${need}, and the data set ${dataUri} has ${have}; choose another loss or pack the data anew`,
+  );
 }
 
 async function modelOf(world: World, model: Model): Promise<Parameters<typeof buildProgram>[0]['model']> {

@@ -4,6 +4,7 @@ import { floatsOf } from '../bytes';
 import { heldNames } from './load';
 import { keep } from './publish';
 import { Detour, type Turn } from './turn';
+import { lookAround } from './wait';
 
 /** Makes the own part of the round's last step durable. */
 export async function keepCheckpoint(turn: Turn): Promise<void> {
@@ -28,8 +29,9 @@ const longestPauseMs = 200;
 /**
  * Waits until all objects of the last step are durable (invariant 5): when one worker is done, no worker of the round
  * ever needs another again. An object store wakes nobody, so the exchange tells when the others are about to write.
+ * @param computed  this instance made the last step; else it found it whole in the exchange
  */
-export async function awaitDurable(turn: Turn): Promise<void> {
+export async function awaitDurable(turn: Turn, computed: boolean): Promise<void> {
   const { layout, store, exchange, plan } = turn;
   const { times, last } = plan;
   let missing = layout.checkpoint(last);
@@ -49,8 +51,11 @@ export async function awaitDurable(turn: Turn): Promise<void> {
       }
       missing = still;
       await turn.lookForManifest();
+      if (performance.now() - quietSinceMs >= Math.max(times.waitMs, 2 * turn.meter.medianStepMs)) {
+        await lookAround(turn, computed ? last - 1 : last, computed ? layout.published(last) : layout.ownValues(last));
+        quietSinceMs = performance.now();
+      }
       if (turn.nearLimit('wait') || performance.now() - turn.newsAtMs >= times.giveUpMs) throw new Detour({ kind: 'waiting', step: last, missing });
-      if (performance.now() - quietSinceMs >= Math.max(times.waitMs, 2 * turn.meter.medianStepMs)) throw new Detour({ kind: 'resolve' });
       if (computing.length > 0) continue;
       await sleep(pauseMs);
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);

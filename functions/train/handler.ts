@@ -90,6 +90,7 @@ async function goOn(turn: Turn, steps: Steps, sweep: Sweep): Promise<Outcome> {
   const { plan, meter } = turn;
   const where = await resolve(turn);
   if (where.kind === 'done') return done(turn);
+  const computes = where.step < plan.last;
   for (let { step } = where; step < plan.last; step++) {
     // The first step is always tried: without it a short time limit would mean no progress at all.
     if (meter.steps > 0 && turn.nearLimit('step')) return { kind: 'reached', step };
@@ -104,7 +105,7 @@ async function goOn(turn: Turn, steps: Steps, sweep: Sweep): Promise<Outcome> {
     meter.stepDone(performance.now() - startedAtMs);
   }
   await keepCheckpoint(turn);
-  await awaitDurable(turn);
+  await awaitDurable(turn, computes);
   await warmForNextRound(turn);
   await sweep.below(plan.last);
   return done(turn);

@@ -81,6 +81,13 @@ export class Layout {
   ownValues(step: number): string[] {
     return [...this.ownRanges.map((range) => this.state(step, range)), ...(this.own ? [this.params(step, this.own)] : [])];
   }
+  /** All that this worker has published when it has made a step: what it was made from, and the step itself. */
+  published(step: number): string[] {
+    return [...this.ownPartials(step - 1), ...this.#ownNorm(step - 1), ...this.ownValues(step)];
+  }
+  #ownNorm(step: number): string[] {
+    return this.own && this.plan.recipeBody.clipNorm !== undefined ? [this.norm(step, this.own)] : [];
+  }
   whole(step: number): string[] {
     return wholeNames(this.id, step, this.#shape);
   }
@@ -95,10 +102,6 @@ export class Layout {
   }
   /** What this worker deletes of a step that nobody needs any more: everything of its own ranges, whoever wrote it. */
   swept(step: number): string[] {
-    return [
-      ...this.neededPartials(step).map(({ name }) => name),
-      ...(this.own && this.plan.recipeBody.clipNorm !== undefined ? [this.norm(step, this.own)] : []),
-      ...this.ownValues(step),
-    ];
+    return [...this.neededPartials(step).map(({ name }) => name), ...this.#ownNorm(step), ...this.ownValues(step)];
   }
 }

@@ -1,5 +1,5 @@
 import { names, type Span } from '../../contracts/names';
-import { LOSS_WINDOW } from '../../contracts/step-names';
+import { LOSSES_KEPT } from '../../contracts/step-names';
 import { floatsOf } from '../bytes';
 import { readParams, readExtra, readSlots } from '../weights';
 import type { Layout } from './layout';
@@ -11,7 +11,7 @@ export const heldNames = {
   slots: (layout: Layout, step: number, own: Span) => layout.state(step, own),
   extra: (layout: Layout, step: number) => layout.state(step, layout.extra),
 };
-export const extraLength = (layout: Layout) => layout.program.bufferCount + LOSS_WINDOW;
+export const extraLength = (layout: Layout) => layout.program.bufferCount + LOSSES_KEPT;
 
 /** Loads params and own states of a step, from memory where it holds them. False when any of it is gone. */
 export async function loadStep(turn: Turn, step: number): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { SmltError } from '../../contracts/errors';
 import { names, type Span } from '../../contracts/names';
-import { LOSS_WINDOW } from '../../contracts/step-names';
+import { addLoss } from '../../contracts/step-names';
 import { clipFactor, globalNorm, rangeNorms, scaleBy } from '../../training/norms';
 import { blendBuffers, update } from '../../training/optimizers';
 import { learningRateAt } from '../../training/schedules';
@@ -57,7 +57,7 @@ export class Steps {
     await gather(this.turn, {
       step: step - 1,
       names: [...others.keys()],
-      published: [...layout.ownPartials(step - 1), ...this.#ownNorm(step - 1), ...layout.ownValues(step)],
+      published: layout.published(step),
       take: (name, bytes) => params.values.set(floatsOf(bytes), others.get(name)!.start),
     });
     params.nowHolds(heldNames.params(layout, step));
@@ -66,7 +66,9 @@ export class Steps {
   async #publishPartials(step: number, sums: readonly NodeSum[]): Promise<void> {
     const { layout } = this.turn;
     await Promise.all(
-      sums.flatMap(({ node, sum }) => layout.ranges.map((range) => publish(this.turn, names.partial(layout.id, step, node, range), slice(sum, range)))),
+      sums.flatMap(({ node, sum }) =>
+        layout.ranges.map((range) => publish(this.turn, names.partial(layout.id, step, node, range), slice(sum, range))),
+      ),
     );
   }
 
@@ -125,11 +127,6 @@ export class Steps {
     scaleBy(gradient, clipFactor(globalNorm(norms, blockElements, paramCount), clipNorm));
   }
 
-  #ownNorm(step: number): string[] {
-    const { own, plan } = this.turn.layout;
-    return own && plan.recipeBody.clipNorm !== undefined ? [this.turn.layout.norm(step, own)] : [];
-  }
-
   /** In place, so what the workspace holds has no name until the step is whole. */
   #advance(step: number, means: ReadonlyMap<string, Float32Array>): void {
     const { layout, workspace, plan } = this.turn;
@@ -151,9 +148,7 @@ export class Steps {
     for (const { offset, length, momentum } of buffers)
       blendBuffers(extra.values.subarray(offset, offset + length), observed.subarray(offset, offset + length), momentum);
     // At absolute step numbers: in another round, after a cut, the same step has the same state.
-    const window = extra.values.subarray(bufferCount);
-    if (step % LOSS_WINDOW === 0) window.fill(NaN);
-    window[step % LOSS_WINDOW] = observed[bufferCount]!;
+    addLoss(extra.values.subarray(bufferCount), step, observed[bufferCount]!);
   }
 
   /** State first, then params. */

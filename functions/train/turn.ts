@@ -64,4 +64,3 @@ export class Turn {
     if (await this.store.head(names.manifest(this.plan, this.plan.round))) throw new Detour({ kind: 'superseded' });
   }
 }
-

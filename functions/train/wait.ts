@@ -63,7 +63,7 @@ async function awaitNames(turn: Turn, { step, names, published }: Wanted, onArri
  * A long wait (protocol.md, section 4): waits on only when all own names are there, the own step is still whole (the
  * round's first is not asked), nobody is further, and the round has not ended. Anything else leads to resolve.
  */
-async function lookAround(turn: Turn, step: number, published: readonly string[]): Promise<void> {
+export async function lookAround(turn: Turn, step: number, published: readonly string[]): Promise<void> {
   await turn.lookForManifest('now');
   const { layout, exchange, plan } = turn;
   const waitsOn =

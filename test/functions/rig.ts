@@ -1,0 +1,334 @@
+import { mkdtemp, rm, writeFile, mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Layer, Loss } from '../../contracts/model';
+import { names } from '../../contracts/names';
+import type { Optimizer, Schedule } from '../../contracts/optimizer';
+import { RoundManifest, type Assignment, type Checkpoint, type RoundPlan, type TrainAnswer } from '../../contracts/round';
+import { checkpointNames, wholeNames } from '../../contracts/step-names';
+import { bytesOf, jsonBytes, jsonOf, sha256Of } from '../../functions/bytes';
+import { prepareProgram } from '../../functions/prepare';
+import { readProgram } from '../../functions/program';
+import { trainRound } from '../../functions/train/handler';
+import { readWeights } from '../../functions/weights';
+import type { World } from '../../functions/world';
+import { openExchange, openObjectStore, type Exchange, type ObjectStore } from '../../storage';
+import { cutLanes, cutRanges } from '../../training/cut';
+import { finishManifest, packDataSet } from '../../training/data-set';
+import { laneBatches } from '../../training/lanes';
+
+export interface RigOptions {
+  layers?: Layer[];
+  loss?: Loss;
+  samples?: number;
+  lanes?: number;
+  batchSize?: number;
+  optimizer?: Optimizer;
+  schedule?: Schedule;
+  clipNorm?: number;
+  reproducibility?: 'bits' | 'values';
+  times?: Partial<RoundPlan['times']>;
+}
+
+export const adam: Optimizer = { kind: 'adam', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
+export const featureShape = [16];
+export const classes = 4;
+/** Some 2,700 parameters: eleven blocks of 256, so that eight workers all own some. */
+export const smallModel: Layer[] = [{ dense: 64 }, 'relu', { dense: 24 }, 'tanh', { dense: classes }];
+
+/** Samples that a model can learn: noisy corners of a cube; the same for everybody. */
+export function makeSamples(samples: number, loss: Loss): { features: Float32Array; targets: Float32Array | Int32Array } {
+  let seed = 12345;
+  const random = () => ((seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32) * 2 - 1;
+  const features = new Float32Array(samples * featureShape[0]!);
+  const targets = loss === 'softmax-cross-entropy' ? new Int32Array(samples) : new Float32Array(samples * 2);
+  for (let i = 0; i < samples; i++) {
+    const label = i % classes;
+    for (let f = 0; f < featureShape[0]!; f++) features[i * featureShape[0]! + f] = random() + ((f >> 2) % classes === label ? 0.7 : 0);
+    if (loss === 'softmax-cross-entropy') targets[i] = label;
+    else targets.set([label / 2, random()], i * 2);
+  }
+  return { features, targets };
+}
+
+/** Temporary stores, a data set and a program; and rounds on them as workflow and activities would run them. */
+export class Rig {
+  exchange!: Exchange;
+  store!: ObjectStore;
+  programDigest = '';
+  dataUri = '';
+  dataSha256 = '';
+  #root = '';
+  readonly options: Required<Omit<RigOptions, 'clipNorm'>> & { clipNorm: number | undefined };
+
+  private constructor(options: RigOptions) {
+    this.options = {
+      layers: smallModel,
+      loss: 'softmax-cross-entropy',
+      samples: 96,
+      lanes: 8,
+      batchSize: 30,
+      optimizer: adam,
+      schedule: { kind: 'constant', warmupSteps: 0 },
+      reproducibility: 'bits',
+      ...options,
+      clipNorm: options.clipNorm,
+      times: { waitMs: 60, giveUpMs: 3_000, lookMs: 20, marginMs: 50, ...options.times },
+    };
+  }
+
+  static async open(options: RigOptions = {}): Promise<Rig> {
+    const rig = new Rig(options);
+    rig.#root = await mkdtemp(join(tmpdir(), 'smlt-functions-'));
+    rig.store = await openObjectStore(pathToFileURL(join(rig.#root, 'store')).href);
+    rig.exchange = await openExchange(pathToFileURL(join(rig.#root, 'exchange')).href.replace(/^file:/, 'tmpfs:'));
+    await rig.#makeData();
+    const { layers, loss, lanes, batchSize } = rig.options;
+    const prepared = await prepareProgram(rig.world, {
+      storeUri: rig.store.uri,
+      model: { layers },
+      loss,
+      dataUri: rig.dataUri,
+      seed: 7,
+      laneBatches: [...new Set(laneBatches(batchSize, lanes))],
+    });
+    rig.programDigest = prepared.programDigest;
+    return rig;
+  }
+
+  async close(): Promise<void> {
+    await this.exchange.close();
+    await rm(this.#root, { recursive: true, force: true });
+  }
+
+  get world(): World {
+    return { store: async () => this.store, exchange: async () => this.exchange };
+  }
+
+  async #makeData(): Promise<void> {
+    const { loss, samples } = this.options;
+    const folder = join(this.#root, 'data');
+    await mkdir(folder, { recursive: true });
+    const packed = packDataSet({
+      ...makeSamples(samples, loss),
+      featureShape,
+      ...(loss === 'softmax-cross-entropy' ? { kind: 'class', classes } : { kind: 'values' }),
+      seed: 3,
+      samplesPerShard: 20,
+    } as Parameters<typeof packDataSet>[0]);
+    const manifest = finishManifest(packed, (bytes) => sha256Of([bytes]));
+    for (const { file, bytes } of packed.shards) await writeFile(join(folder, file), bytes);
+    await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest));
+    this.dataUri = pathToFileURL(folder).href;
+    this.dataSha256 = manifest.sha256;
+  }
+
+  /** A new track begins at the program's initial parameters. */
+  track(name: string): Track {
+    return new Track(this, name);
+  }
+}
+
+/** How one invocation's world and clock differ from the ordinary. */
+export interface Invocation {
+  world?: World;
+  remainingMs?: () => number;
+}
+export interface RoundOptions {
+  workers: number;
+  steps: number;
+  /** By worker and attempt, from 0. */
+  invocation?: (worker: number, attempt: number) => Invocation;
+  /** Runs while the workers do. */
+  meanwhile?: (plan: RoundPlan) => Promise<void>;
+  /** Copies of each assignment that run at once. */
+  copies?: number;
+  /** How many functions may run at once. */
+  slots?: number;
+  lanesBorders?: number[];
+}
+
+/** What a killed instance throws: no error that smlt knows, as a dead process says nothing. */
+export class Killed extends Error {}
+
+const MOST_ATTEMPTS = 60;
+
+export class Track {
+  step = 0;
+  start: Checkpoint = { kind: 'initial' };
+  readonly answers: TrainAnswer[] = [];
+  #round = 0;
+  #cut: RoundPlan['cut'] | undefined;
+
+  constructor(
+    readonly rig: Rig,
+    readonly name: string,
+  ) {}
+
+  get lastRound(): number {
+    return this.#round - 1;
+  }
+
+  async plan({ workers, steps, lanesBorders }: RoundOptions): Promise<RoundPlan> {
+    const { rig } = this;
+    const { optimizer, schedule, clipNorm, lanes, batchSize, reproducibility, times } = rig.options;
+    const program = await readProgram(rig.store, rig.programDigest);
+    this.#cut = {
+      laneBorders: lanesBorders ?? cutLanes(lanes, workers),
+      rangeBorders: cutRanges(program.paramCount, workers, program.blockElements),
+    };
+    const plan: RoundPlan = {
+      formatVersion: 1,
+      run: 'run',
+      track: this.name,
+      recipe: 'recipe-1234',
+      recipeBody: {
+        programDigest: rig.programDigest,
+        codeDigest: 'code-1234',
+        dataSha256: rig.dataSha256,
+        lanes,
+        batchSize,
+        seed: 11,
+        totalSteps: 1_000,
+        optimizer,
+        schedule,
+        ...(clipNorm === undefined ? {} : { clipNorm }),
+      },
+      round: this.#round,
+      first: this.step,
+      last: this.step + steps,
+      allocation: { workers, memoryMib: 512, steps },
+      cut: this.#cut,
+      start: this.start,
+      dataUri: rig.dataUri,
+      exchangeUri: rig.exchange.uri,
+      storeUri: rig.store.uri,
+      times: times as RoundPlan['times'],
+      reproducibility,
+      reason: 'test',
+    };
+    await rig.store.decide(names.plan(plan, plan.round), jsonBytes(plan));
+    return plan;
+  }
+
+  async round(options: RoundOptions): Promise<void> {
+    const plan = await this.plan(options);
+    const ended = Promise.all(Array.from({ length: options.workers }, (_, worker) => this.#driveWorker(plan, worker, options)));
+    await Promise.all([ended, options.meanwhile?.(plan)]);
+    await this.commit(plan);
+  }
+
+  #running = 0;
+  async #driveWorker(plan: RoundPlan, worker: number, { invocation, copies = 1, slots = Infinity }: RoundOptions): Promise<void> {
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      while (this.#running >= slots) await new Promise((resolve) => setTimeout(resolve, 5));
+      this.#running++;
+      try {
+        const runs = Array.from({ length: copies }, () => this.invoke(plan, worker, invocation?.(worker, attempt)));
+        const answers = await Promise.all(runs);
+        this.answers.push(...answers);
+        if (answers.every(({ kind }) => kind === 'done' || kind === 'superseded')) return;
+      } catch (error) {
+        if (!(error instanceof Killed)) throw error;
+      } finally {
+        this.#running--;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    throw new Error(`worker ${worker} of round ${plan.round} does not come to an end`);
+  }
+
+  invoke(plan: RoundPlan, worker: number, { world = this.rig.world, remainingMs = () => 900_000 }: Invocation = {}): Promise<TrainAnswer> {
+    const { run, track, round } = plan;
+    const assignment: Assignment = { storeUri: this.rig.store.uri, run, track, round, worker, memoryMib: 512 };
+    return trainRound(world, assignment, { getRemainingTimeInMillis: remainingMs });
+  }
+
+  /** As the activity does: the manifest names only objects that are durable, and what it makes unreachable is swept. */
+  async commit(plan: RoundPlan, step = plan.last): Promise<void> {
+    const { store, exchange } = this.rig;
+    const { bufferCount } = await readProgram(store, this.rig.programDigest);
+    const { run, track, recipe, round, start, cut } = plan;
+    const kept = step === plan.first ? [] : checkpointNames(plan, step, { rangeBorders: cut.rangeBorders, bufferCount });
+    const objects = await Promise.all(
+      kept.map(async (name) => {
+        const info = await store.head(name);
+        if (!info) throw new Error(`${name} is not durable`);
+        return { name, sha256: info.sha256 };
+      }),
+    );
+    const manifest: RoundManifest = { formatVersion: 1, run, track, recipe, round, step, rangeBorders: cut.rangeBorders, start, loss: null, objects };
+    const stored = RoundManifest.parse(jsonOf(await store.decide(names.manifest(plan, round), jsonBytes(manifest))));
+    const live = await exchange.list(names.steps(plan));
+    await exchange.delete(live.filter((name) => stepOf(name) < stored.step));
+    this.step = stored.step;
+    if (stored.objects.length > 0) this.start = { kind: 'stored', run, track, recipe, step: stored.step, rangeBorders: stored.rangeBorders };
+    this.#round++;
+  }
+
+  /** Ends a round at its newest complete step. */
+  async cutShort(plan: RoundPlan): Promise<void> {
+    const { store, exchange } = this.rig;
+    const { bufferCount } = await readProgram(store, this.rig.programDigest);
+    const shape = { rangeBorders: plan.cut.rangeBorders, bufferCount };
+    for (let step = plan.last; step > plan.first; step--) {
+      const values = await Promise.all(wholeNames(plan, step, shape).map((name) => exchange.get(name)));
+      if (values.some((value) => value === undefined)) continue;
+      const kept = checkpointNames(plan, step, shape);
+      await Promise.all(kept.map((name, i) => store.putValue(name, values[i]!)));
+      return this.commit(plan, step);
+    }
+    return this.commit(plan, plan.first);
+  }
+
+  async weightsSha256(): Promise<string> {
+    const { params, buffers } = await this.weights();
+    return sha256Of([bytesOf(params), bytesOf(buffers)]);
+  }
+  async weights() {
+    const program = await readProgram(this.rig.store, this.rig.programDigest);
+    return readWeights(this.rig.store, program, { run: 'run', track: this.name, round: this.lastRound });
+  }
+}
+
+export const stepOf = (name: string): number => Number(/\/steps\/(\d+)\//.exec(name)?.[1]);
+
+/** A world whose instance dies at its nth write, before or after it took effect; nothing it does afterwards happens. */
+export function dyingWorld(rig: Rig, at: number, when: 'before' | 'after'): World {
+  let writes = 0;
+  let dead = false;
+  const alive = () => {
+    if (dead) throw new Killed('the instance is dead');
+  };
+  const write = async (put: () => Promise<void>) => {
+    alive();
+    const dies = writes++ === at;
+    if (dies && when === 'before') dead = true;
+    alive();
+    await put();
+    if (dies) dead = true;
+    alive();
+  };
+  const store = Object.create(rig.store) as ObjectStore;
+  store.putValue = (...args) => write(() => rig.store.putValue(...args));
+  store.head = async (...args) => (alive(), rig.store.head(...args));
+  const exchange = Object.create(rig.exchange) as Exchange;
+  exchange.putValue = (...args) => write(() => rig.exchange.putValue(...args));
+  exchange.delete = (...args) => write(() => rig.exchange.delete(...args));
+  exchange.get = async (...args) => (alive(), rig.exchange.get(...args));
+  exchange.present = async (...args) => (alive(), rig.exchange.present(...args));
+  exchange.waitFor = async (...args) => (alive(), rig.exchange.waitFor(...args));
+  return { store: async () => bound(store, rig.store), exchange: async () => bound(exchange, rig.exchange) };
+}
+
+/** Private members live on the real object: what is not overridden runs there. */
+function bound<T extends object>(wrapper: T, real: T): T {
+  return new Proxy(real, {
+    get: (_, property) => {
+      if (Object.hasOwn(wrapper, property)) return Reflect.get(wrapper, property) as unknown;
+      const value = Reflect.get(real, property) as unknown;
+      return typeof value === 'function' ? (value.bind(real) as unknown) : value;
+    },
+  });
+}
