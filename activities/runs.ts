@@ -72,8 +72,10 @@ export function createRunActivities({ store, platform, searchAttributes }: Engin
     const { minMemoryMib, maxMemoryMib } = platform.limits;
     if (allocation.memoryMib !== undefined && (allocation.memoryMib < minMemoryMib || allocation.memoryMib > maxMemoryMib))
       throw new SmltError('InvalidSpec', `allocation.memoryMib: got ${allocation.memoryMib}, expected ${minMemoryMib} to ${maxMemoryMib} on this platform`);
-    if (allocation.maxWorkers !== undefined && allocation.maxWorkers > training.lanes)
-      throw new SmltError('InvalidSpec', `allocation.maxWorkers: got ${allocation.maxWorkers}, expected at most training.lanes (${training.lanes}): a worker needs a lane`);
+    const { minWorkers = 1 } = allocation;
+    const most = Math.min(training.lanes, platform.limits.concurrency);
+    if (minWorkers > most)
+      throw new SmltError('InvalidSpec', `allocation.minWorkers: got ${minWorkers}, expected at most ${most}: the job has ${training.lanes} lanes, and this account runs ${platform.limits.concurrency} functions at once`);
   }
 }
 

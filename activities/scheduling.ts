@@ -127,7 +127,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       program: { paramCount: program.paramCount, bufferCount: 0, peakMemoryMib: program.peakMemoryMib, forwardFlopsPerSample: program.forwardFlopsPerSample },
       batchSize: recipeBody.batchSize,
       lanes: recipeBody.lanes,
-      bounds: { maxWorkers: job.allocation.maxWorkers ?? limits.concurrency, ...defined({ memoryMib: job.allocation.memoryMib }), minMemoryMib: limits.minMemoryMib, maxMemoryMib: limits.maxMemoryMib, concurrency: limits.concurrency, totalCores: limits.totalCores },
+      bounds: { minWorkers: job.allocation.minWorkers ?? 1, maxWorkers: job.allocation.maxWorkers ?? limits.concurrency, ...defined({ memoryMib: job.allocation.memoryMib }), minMemoryMib: limits.minMemoryMib, maxMemoryMib: limits.maxMemoryMib, concurrency: limits.concurrency, totalCores: limits.totalCores },
       prices,
       phase,
       probesLeft,
@@ -141,7 +141,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
     // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
     const windowEnd = (Math.floor(step / LOSS_WINDOW) + 1) * LOSS_WINDOW;
-    const last = Math.min(step + allocation.steps, untilStep, windowEnd);
+    const last = Math.min(step + (job.allocation.stepsPerRound ?? allocation.steps), untilStep, windowEnd);
     return {
       formatVersion: 1,
       run,

@@ -76,7 +76,16 @@ export const Job = z.strictObject({
     .optional(),
   goal: Goal.default({}),
   /** Bounds on what the scheduler may choose. */
-  allocation: z.strictObject({ maxWorkers: Steps.optional(), memoryMib: z.int().min(128).max(10_240).optional() }).default({}),
+  allocation: z
+    .strictObject({
+      minWorkers: Steps.optional(),
+      maxWorkers: Steps.optional(),
+      memoryMib: z.int().min(128).max(10_240).optional(),
+      /** Fixes the steps a round: 1 makes every iteration a batch of activities. */
+      stepsPerRound: Steps.optional(),
+    })
+    .refine(({ minWorkers = 1, maxWorkers = Infinity }) => minWorkers <= maxWorkers, { error: 'expected at most maxWorkers', path: ['minWorkers'] })
+    .default({}),
   reproducibility: z.enum(['bits', 'values']).optional(),
 });
 export type Job = z.output<typeof Job>;

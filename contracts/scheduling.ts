@@ -60,6 +60,8 @@ export type Prices = z.output<typeof Prices>;
 /** What the platform, the account and the job allow. `memoryMib` fixes the size; left out, the scheduler chooses it. */
 export const AllocationBounds = z.object({
   maxWorkers: z.int().min(1),
+  /** Fewer are not chosen, even where there are fewer cores: the user said so. */
+  minWorkers: z.int().min(1).default(1),
   memoryMib: z.int().min(1).optional(),
   minMemoryMib: z.int().min(1),
   maxMemoryMib: z.int().min(1),

@@ -1,5 +1,5 @@
 import type { DecisionInput } from '../contracts/scheduling';
-import { MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
+import { KNEE_MEMORY_SHARE, MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
 import { estimatedMemoryMib, mostWorkers, type Shape } from './model/workload';
 
 /** Every shape that the bounds, the lanes, the cores and the memory already seen allow. May be empty. */
@@ -7,14 +7,19 @@ export function candidatesOf(input: DecisionInput): Shape[] {
   const { bounds, lanes, forbidden } = input;
   const most = mostWorkers(bounds, lanes, forbidden.workersAbove);
   const least = leastMemoryMib(input);
-  const counts = new Set([...WORKER_GRID.filter((n) => n <= most), Math.max(0, most)]);
+  const fewest = Math.min(bounds.minWorkers, most);
+  const counts = new Set([fewest, ...WORKER_GRID.filter((n) => n >= fewest && n <= most), Math.max(0, most)]);
+  // One thread a session: beyond one vCPU, memory only has to hold the program with room to spare.
+  const roomy = Math.max(MIB_PER_VCPU, (least * SAFE_MEMORY_SHARE) / KNEE_MEMORY_SHARE);
+  const sizes = memorySizes(input).filter((memoryMib) => memoryMib >= least);
+  const useful = sizes.filter((memoryMib, i) => i === 0 || sizes[i - 1]! < roomy || memoryMib === input.current?.memoryMib);
   const shapes: Shape[] = [];
   for (const workers of [...counts].sort((a, b) => a - b)) {
-    for (const memoryMib of memorySizes(input)) {
-      if (workers < 1 || memoryMib < least) continue;
+    for (const memoryMib of useful) {
+      if (workers < 1) continue;
       // Beyond the cores that exist, one more worker only waits for the others.
       const coresUsed = workers * Math.min(1, memoryMib / MIB_PER_VCPU);
-      if (workers > 1 && coresUsed > bounds.totalCores + 1e-9) continue;
+      if (workers > fewest && coresUsed > bounds.totalCores + 1e-9) continue;
       shapes.push({ workers, memoryMib });
     }
   }
