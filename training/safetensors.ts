@@ -36,7 +36,8 @@ const bad = (message: string, options?: ErrorOptions) => new SmltError('BadData'
 /** Writes tensors in the given order; widest types first, so that each lies on its own alignment. Same input, same bytes. */
 export function encodeSafetensors(tensors: readonly SafeTensor[], metadata: Readonly<Record<string, string>> = {}): Uint8Array {
   const ordered = [...tensors].sort((a, b) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
-  const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
+  const header: Record<string, unknown> = Object.create(null); // a tensor may be called __proto__
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   let offset = 0;
   for (const { name, dtype, shape, data } of ordered) {
     if (name === '__metadata__' || Object.hasOwn(header, name)) throw bad(`tensor ${name}: expected a name that is used once`);
@@ -71,7 +72,7 @@ export function decodeSafetensors(bytes: Uint8Array): SafeFile {
     );
   const header = parseHeader(bytes.subarray(8, 8 + headerBytes));
   const body = bytes.subarray(8 + headerBytes);
-  const metadata: Record<string, string> = {};
+  const metadata: Record<string, string> = Object.create(null);
   const entries: { name: string; dtype: Dtype; shape: number[]; start: number; end: number }[] = [];
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') {
