@@ -1,0 +1,190 @@
+import { createHash } from 'node:crypto';
+import * as ort from 'onnxruntime-node';
+import { SmltError } from '../contracts/errors';
+import type { Program } from '../contracts/program';
+
+/**
+ * Runs prepared graphs; the only file that loads onnxruntime-node.
+ * 1. One thread and a fixed order of nodes: the same inputs give the same bits, in any process.
+ * 2. Parameters go in as views of the flat vector, and gradients come out into views of the caller's: nothing is copied.
+ * 3. Views whose base is not aligned to 16 bytes are copied first: vectorised sums must not depend on an address.
+ */
+const sessionOptions: ort.InferenceSession.SessionOptions = {
+  graphOptimizationLevel: 'all',
+  executionMode: 'sequential',
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  // Denormals are slow, and flushing them is a setting of the thread, not of the graph: keep the default, which never flushes.
+  extra: { session: { 'intra_op.allow_spinning': '0', 'inter_op.allow_spinning': '0' } },
+  logSeverityLevel: 3,
+};
+type Feeds = Record<string, ort.Tensor>;
+type RuntimeProgram = Pick<Program, 'params' | 'paramCount' | 'buffers' | 'bufferCount' | 'featureShape' | 'target' | 'noise'>;
+
+const ALIGNMENT_BYTES = 16;
+const aligned = (vector: Float32Array): Float32Array => (vector.byteOffset % ALIGNMENT_BYTES === 0 ? vector : new Float32Array(vector));
+
+const tensor = (data: Float32Array | Int32Array, shape: readonly number[]): ort.Tensor =>
+  data instanceof Float32Array ? new ort.Tensor('float32', data, shape) : new ort.Tensor('int32', data, shape);
+
+interface Named {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The named tensors of a flat vector, made once for each vector that comes along: callers recycle theirs. */
+function viewer(tensors: readonly Named[], nameOf: (name: string) => string, start = 0) {
+  const known = new WeakMap<Float32Array, Feeds>();
+  return (vector: Float32Array): Feeds => {
+    let views = known.get(vector);
+    if (!views) {
+      views = Object.fromEntries(
+        tensors.map(({ name, shape, offset, length }) => [nameOf(name), tensor(vector.subarray(start + offset, start + offset + length), shape)]),
+      );
+      known.set(vector, views);
+    }
+    return views;
+  };
+}
+
+async function open(graph: Uint8Array, what: string): Promise<ort.InferenceSession> {
+  try {
+    return await ort.InferenceSession.create(graph, sessionOptions);
+  } catch (error) {
+    throw new SmltError('InvalidModel', `ONNX Runtime refuses the ${what} graph: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** The one input of a graph that is neither a parameter nor anything else that has a name. */
+function featureInput(session: ort.InferenceSession, others: ReadonlySet<string>): string {
+  const name = session.inputNames.find((input) => !others.has(input) && !input.startsWith('smlt.'));
+  if (name === undefined) throw new SmltError('InvalidModel', `the graph has no input for features, only ${session.inputNames.join(', ')}`);
+  return name;
+}
+
+export interface TrainingInput {
+  readonly params: Float32Array;
+  readonly features: Float32Array;
+  readonly targets: Float32Array | Int32Array;
+  /** One mask for each of the program's noise inputs, in its order. */
+  readonly noise: readonly Float32Array[];
+  /** `[gradient (P) | buffer statistics x samples (Q) | loss sum (1)]`, overwritten. */
+  readonly into: Float32Array;
+}
+
+export interface TrainingSession {
+  readonly samples: number;
+  /** Writes gradient sums over the samples, batch statistics times samples, and the loss sum. */
+  run(input: TrainingInput): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws {SmltError} `InvalidModel` when ONNX Runtime refuses the graph. */
+export async function openTraining(graph: Uint8Array, program: RuntimeProgram, samples: number): Promise<TrainingSession> {
+  const session = await open(graph, 'training');
+  const { params, buffers, paramCount, bufferCount, target, featureShape, noise } = program;
+  const input = featureInput(session, new Set(params.map(({ name }) => name)));
+  const taken = new Set(session.inputNames);
+  const paramViews = viewer(params, (name) => name);
+  const gradientViews = viewer(params, (name) => `smlt.gradient/${name}`);
+  const statisticViews = viewer(buffers, (name) => `smlt.statistic/${name}`, paramCount);
+  const targetShape = target.kind === 'class' ? [samples] : [samples, target.width];
+  const length = paramCount + bufferCount + 1;
+  const results = new WeakMap<Float32Array, Feeds>();
+  const resultViews = (into: Float32Array): Feeds => {
+    let views = results.get(into);
+    if (!views) {
+      views = { ...gradientViews(into), ...statisticViews(into), 'smlt.loss': tensor(into.subarray(length - 1, length), []) };
+      results.set(into, views);
+    }
+    return views;
+  };
+  const check = (what: string, got: number, expected: number) => {
+    if (got !== expected) throw new SmltError('BadData', `${what} of a micro-batch of ${samples}: expected ${expected} elements, got ${got}`);
+  };
+
+  return {
+    samples,
+    async run({ params: values, features, targets, noise: masks, into }) {
+      check('parameters', values.length, paramCount);
+      check('features', features.length, samples * featureShape.reduce((product, axis) => product * axis, 1));
+      check(
+        'targets',
+        targets.length,
+        targetShape.reduce((product, axis) => product * axis, 1),
+      );
+      check('the result vector', into.length, length);
+      const feeds: Feeds = {
+        ...paramViews(aligned(values)),
+        [input]: tensor(aligned(features), [samples, ...featureShape]),
+        'smlt.targets': tensor(targets, targetShape),
+      };
+      noise.forEach(({ input: name, shape, elementsPerSample }, i) => {
+        const mask = masks[i] ?? new Float32Array(0);
+        check(`dropout mask ${name}`, mask.length, samples * elementsPerSample);
+        feeds[name] = tensor(aligned(mask), [samples, ...shape]);
+      });
+      // What folding or optimisation proved unneeded is no input any more.
+      for (const name of Object.keys(feeds)) if (!taken.has(name)) delete feeds[name];
+      await session.run(feeds, resultViews(into));
+    },
+    close: () => session.release(),
+  };
+}
+
+export interface ForwardInput {
+  readonly params: Float32Array;
+  readonly buffers: Float32Array;
+  readonly features: Float32Array;
+  readonly samples: number;
+}
+
+export interface ForwardSession {
+  /** Raw outputs `[samples, width]`, flat. */
+  run(input: ForwardInput): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/** Opens a forward graph that takes its weights with every run. */
+export async function openForward(graph: Uint8Array, program: RuntimeProgram): Promise<ForwardSession> {
+  const session = await open(graph, 'forward');
+  const { params, buffers, featureShape } = program;
+  const input = featureInput(session, new Set([...params, ...buffers].map(({ name }) => name)));
+  const output = session.outputNames[0] ?? '';
+  const paramViews = viewer(params, (name) => name);
+  const bufferViews = viewer(buffers, (name) => name);
+  const taken = new Set(session.inputNames);
+  return {
+    async run({ params: values, buffers: statistics, features, samples }) {
+      const all: Feeds = {
+        ...paramViews(aligned(values)),
+        ...bufferViews(aligned(statistics)),
+        [input]: tensor(aligned(features), [samples, ...featureShape]),
+      };
+      const feeds = Object.fromEntries(Object.entries(all).filter(([name]) => taken.has(name)));
+      const results = await session.run(feeds, [output]);
+      return results[output]?.data as Float32Array;
+    },
+    close: () => session.release(),
+  };
+}
+
+export interface ModelSession {
+  run(features: Float32Array, samples: number): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/** Opens an exported inference model, whose only input is the features. */
+export async function openModel(model: Uint8Array, featureShape: readonly number[]): Promise<ModelSession> {
+  const session = await open(model, 'inference');
+  const [input = '', output = ''] = [session.inputNames[0], session.outputNames[0]];
+  return {
+    async run(features, samples) {
+      const results = await session.run({ [input]: tensor(aligned(features), [samples, ...featureShape]) }, [output]);
+      return results[output]?.data as Float32Array;
+    },
+    close: () => session.release(),
+  };
+}

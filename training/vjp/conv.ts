@@ -1,0 +1,223 @@
+import type { GraphWriter } from '../graph-writer';
+import { elementsOf } from '../graph-writer';
+import { sizeOf } from '../onnx/graph';
+import type { Value, Window } from '../shapes';
+import { autoPads, reach, sameShape, windowShape } from '../shapes';
+import type { At, Rule } from './rule';
+import { row } from './rule';
+
+/** Above so many taps the weights' gradient is one convolution; below, a product with the unfolded input is faster (docs/benchmarks.md). */
+const IM2COL_TAPS = 9;
+
+function windowOf(at: At, X: Value, kernel: readonly number[] | undefined): Window {
+  if (!kernel) throw at.refuse('no kernel_shape', 'an explicit kernel_shape');
+  const spatial = X.shape.slice(2);
+  const window = {
+    kernel,
+    strides: at.ints('strides') ?? kernel.map(() => 1),
+    dilations: at.ints('dilations') ?? kernel.map(() => 1),
+    pads: at.ints('pads') ?? [...kernel, ...kernel].map(() => 0),
+    ceil: at.int('ceil_mode', 0) === 1,
+  };
+  return { ...window, pads: autoPads(at.text('auto_pad', 'NOTSET'), spatial, window) };
+}
+
+const convWindow = (at: At, X: Value, W: Value): Window => windowOf(at, X, at.ints('kernel_shape') ?? W.shape.slice(2));
+
+/** The axes of a sum that leaves one value a channel. */
+const allButChannel = (shape: readonly number[]): number[] => shape.flatMap((_, i) => (i === 1 ? [] : [i]));
+
+/**
+ * dW of a convolution as a convolution: samples take the place of channels, strides and dilations change places.
+ * X `[N, G·c, …]` becomes `[c, G·N, …]`, dY `[N, G·m, …]` becomes the kernel `[G·m, N, …]`.
+ */
+function weightsByConv(g: GraphWriter, X: Value, dY: Value, W: Value, { kernel, strides, dilations, pads }: Window, groups: number): Value {
+  const [n, channels] = X.shape as [number, number];
+  const spatial = X.shape.slice(2);
+  const rest = spatial.map((_, i) => i + 3);
+  const grouped = g.reshape(X, [n, groups, channels / groups, ...spatial]);
+  const input = g.reshape(g.transpose(grouped, [2, 1, 0, ...rest]), [channels / groups, groups * n, ...spatial]);
+  const taps = g.transpose(dY, [1, 0, ...dY.shape.slice(2).map((_, i) => i + 2)]);
+  const wide = g.conv(input, taps, { kernel: dY.shape.slice(2), strides: dilations, dilations: strides, pads }, groups);
+  // Rows that no window reached (a stride that does not divide) make it larger than the kernel.
+  const exact = kernel.reduce((value, size, i) => g.slice(value, i + 2, 0, size), wide);
+  return g.reshape(g.transpose(exact, [1, 0, ...kernel.map((_, i) => i + 2)]), W.shape);
+}
+
+/** dW as a product of dY with the unfolded input. */
+function weightsByIm2col(g: GraphWriter, X: Value, dY: Value, W: Value, { kernel, strides, dilations, pads }: Window): Value {
+  const rank = kernel.length;
+  const out = dY.shape.slice(2);
+  const padded = g.pad(X, [0, 0, ...pads.slice(0, rank), 0, 0, ...pads.slice(rank)]);
+  const taps = sizeOf(kernel);
+  const [n, channels] = X.shape as [number, number];
+  const filters = dY.shape[1] ?? 1;
+  const columns = Array.from({ length: taps }, (_, tap) => {
+    const starts = kernel.map((size, i) => (Math.floor(tap / sizeOf(kernel.slice(i + 1))) % size) * (dilations[i] ?? 1));
+    return g.slices(padded, 2, starts, out, strides);
+  });
+  const unfolded = g.reshape(g.concat(columns, 1), [n, taps * channels, sizeOf(out)]);
+  const perSample = g.matmul(unfolded, g.swapLast(g.reshape(dY, [n, filters, sizeOf(out)])));
+  const summed = g.reshape(g.sum(perSample, [0]), [taps, channels, filters]);
+  return g.reshape(g.transpose(summed, [2, 1, 0]), W.shape);
+}
+
+/** True when the windows tile the input: no overlap, no gap, no padding, nothing left over. */
+const tiles = (X: Value, { kernel, strides, dilations, pads }: Window): boolean =>
+  sameShape(kernel, strides) &&
+  pads.every((pad) => pad === 0) &&
+  dilations.every((dilation) => dilation === 1) &&
+  kernel.every((size, i) => (X.shape[i + 2] ?? 0) % size === 0);
+
+/** Pads at the ends as large as the windows really reach with ceil_mode; so later operators need not know of it. */
+function reachedPads(X: Value, Y: Value, { kernel, strides, dilations, pads }: Window): number[] {
+  const rank = kernel.length;
+  const ends = kernel.map(
+    (size, i) => ((Y.shape[i + 2] ?? 1) - 1) * (strides[i] ?? 1) + reach(size, dilations[i] ?? 1) - (X.shape[i + 2] ?? 1) - (pads[i] ?? 0),
+  );
+  return [...pads.slice(0, rank), ...ends];
+}
+
+/** How many elements each window averages over, when padding does not count. */
+function windowCounts(X: Value, Y: Value, { kernel, strides, dilations, pads }: Window, includePad: boolean): number[] {
+  const rank = kernel.length;
+  const perAxis = kernel.map((size, i) =>
+    Array.from({ length: Y.shape[i + 2] ?? 1 }, (_, out) => {
+      const first = out * (strides[i] ?? 1) - (pads[i] ?? 0);
+      const extent = X.shape[i + 2] ?? 1;
+      const [low, high] = includePad ? [-(pads[i] ?? 0), extent + (pads[i + rank] ?? 0)] : [0, extent];
+      return Array.from({ length: size }, (_, k) => first + k * (dilations[i] ?? 1)).filter((at) => at >= low && at < high).length;
+    }),
+  );
+  return perAxis.reduce((products, counts) => products.flatMap((product) => counts.map((count) => product * count)), [1]);
+}
+
+const globalPool = (dX: (X: Value, Y: Value, dY: Value, g: GraphWriter) => Value): Rule =>
+  row(['X'], {
+    shape: ({ X }) => X.shape.map((axis, i) => (i < 2 ? axis : 1)),
+    gradient: ({ X }, dY, g, at) => ({ X: () => g.expand(dX(X, at.Y, dY, g), X.shape) }),
+  });
+
+/** Convolutions and pools over `[N, C, …]` with any number of spatial axes. */
+export const convRules: Record<string, Rule> = {
+  /**
+   * Y = X ∗ W + B, with X `[N, C, …]`, W `[M, C/groups, …]`.
+   *   dX = the transposed convolution of dY with W   dB = Σ dY over samples and space   dW: see above
+   * Source: ONNX Conv-11; Dumoulin & Visin 2016.
+   */
+  Conv: row(['X', 'W', 'B?'], {
+    shape: ({ X, W }, at) => {
+      const groups = at.int('group', 1);
+      if ((W.shape[1] ?? 0) * groups !== X.shape[1])
+        throw at.refuse(`input of ${X.shape[1]} channels with ${groups} groups of ${W.shape[1]}`, 'channels = groups x channels a group');
+      return [X.shape[0] ?? 1, W.shape[0] ?? 1, ...windowShape(X.shape.slice(2), convWindow(at, X, W))];
+    },
+    flops: ({ W }, { Y }) => 2 * elementsOf(Y) * sizeOf(W.shape.slice(1)),
+    gradient: ({ X, W, B }, dY, g, at) => {
+      const window = convWindow(at, X, W);
+      const groups = at.int('group', 1);
+      return {
+        X: () => g.convTranspose(dY, W, window, groups, X.shape.slice(2)),
+        W: () =>
+          groups === 1 && sizeOf(window.kernel) <= IM2COL_TAPS ? weightsByIm2col(g, X, dY, W, window) : weightsByConv(g, X, dY, W, window, groups),
+        B: B && (() => g.sum(dY, allButChannel(dY.shape))),
+      };
+    },
+  }),
+
+  /**
+   * The adjoint of Conv, W `[C, M/groups, …]`: dX = the convolution of dY with W; dW is Conv's with X and dY changing places.
+   * Source: ONNX ConvTranspose-11.
+   */
+  ConvTranspose: row(['X', 'W', 'B?'], {
+    shape: ({ X, W }, at) => {
+      if (at.text('auto_pad', 'NOTSET') !== 'NOTSET' || at.ints('output_shape')) throw at.refuse('auto_pad or output_shape', 'explicit pads');
+      const { kernel, strides, dilations, pads } = convWindow(at, X, W);
+      const extra = at.ints('output_padding') ?? [];
+      const spatial = kernel.map(
+        (size, i) =>
+          ((X.shape[i + 2] ?? 1) - 1) * (strides[i] ?? 1) +
+          reach(size, dilations[i] ?? 1) +
+          (extra[i] ?? 0) -
+          (pads[i] ?? 0) -
+          (pads[i + kernel.length] ?? 0),
+      );
+      return [X.shape[0] ?? 1, (W.shape[1] ?? 1) * at.int('group', 1), ...spatial];
+    },
+    flops: ({ X, W }) => 2 * elementsOf(X) * sizeOf(W.shape.slice(1)),
+    gradient: ({ X, W, B }, dY, g, at) => {
+      const window = convWindow(at, X, W);
+      const groups = at.int('group', 1);
+      return {
+        // Rows that only output_padding made have no window: the end pads take them off.
+        X: () => g.conv(dY, W, { ...window, pads: reachedPads(dY, X, window) }, groups),
+        W: () => weightsByConv(g, dY, X, W, window, groups),
+        B: B && (() => g.sum(dY, allButChannel(dY.shape))),
+      };
+    },
+  }),
+
+  /**
+   * Windows that tile the input: elements equal to their window's maximum share its gradient equally (ONNX Runtime's
+   * Indices output would take a slow path). Otherwise dY goes to the first maximum by Indices, exactly as in PyTorch.
+   */
+  MaxPool: {
+    infer: (at) => {
+      const X = at.inputs[0] as Value;
+      const shape = [...X.shape.slice(0, 2), ...windowShape(X.shape.slice(2), windowOf(at, X, at.ints('kernel_shape')))];
+      return [
+        { shape, type: X.type },
+        { shape, type: 'int64' },
+      ];
+    },
+    gradients: (at, [dY], g) => {
+      const X = at.inputs[0] as Value;
+      const window = windowOf(at, X, at.ints('kernel_shape'));
+      if (at.int('storage_order', 0) !== 0) throw at.refuse('storage_order 1', 'storage_order 0');
+      return [
+        () => {
+          if (!tiles(X, window)) {
+            const flat = g.scatterAdd([elementsOf(X)], g.reshape(at.output(1), [elementsOf(at.Y)]), g.reshape(dY as Value, [elementsOf(at.Y)]), 0);
+            return g.reshape(flat, X.shape);
+          }
+          const isMax = g.mask(g.compare('Equal', X, g.repeatSpatial(at.Y, window.kernel)), X.type);
+          const ties = g.mul(g.averagePool(isMax, window), sizeOf(window.kernel));
+          return g.mul(isMax, g.repeatSpatial(g.div(dY as Value, ties), window.kernel));
+        },
+      ];
+    },
+  },
+
+  /** dX = dY over the window's count, spread by a transposed convolution with ones; by repetition where windows tile. */
+  AveragePool: row(['X'], {
+    shape: ({ X }, at) => [...X.shape.slice(0, 2), ...windowShape(X.shape.slice(2), windowOf(at, X, at.ints('kernel_shape')))],
+    gradient: ({ X }, dY, g, at) => ({
+      X: () => {
+        const window = windowOf(at, X, at.ints('kernel_shape'));
+        if (tiles(X, window)) return g.repeatSpatial(g.mul(dY, 1 / sizeOf(window.kernel)), window.kernel);
+        const counts = windowCounts(X, at.Y, window, at.int('count_include_pad', 0) === 1);
+        const data = Float32Array.from(counts, (count) => 1 / count);
+        const share = g.mul(dY, g.constant({ type: 'float32', shape: [1, 1, ...at.Y.shape.slice(2)], data }));
+        const channels = X.shape[1] ?? 1;
+        const ones = g.full([channels, 1, ...window.kernel], 1);
+        return g.convTranspose(share, ones, { ...window, ceil: false, pads: reachedPads(X, at.Y, window) }, channels, X.shape.slice(2));
+      },
+    }),
+  }),
+
+  GlobalAveragePool: globalPool((X, _, dY, g) => g.mul(dY, 1 / sizeOf(X.shape.slice(2)))),
+  GlobalMaxPool: globalPool((X, Y, dY, g) => {
+    const isMax = g.mask(g.compare('Equal', X, Y), X.type);
+    return g.mul(
+      isMax,
+      g.div(
+        dY,
+        g.sum(
+          isMax,
+          X.shape.slice(2).map((_, i) => i + 2),
+          true,
+        ),
+      ),
+    );
+  }),
+};
