@@ -6,7 +6,14 @@ import type { PriceList, Usage } from '../platforms/platform';
 export function billOf(usage: Usage, prices: PriceList, storeNanoUsd = 0): Bill {
   const computeNanoUsd = nanoUsd((usage.billedMs / 1_000) * (usage.memoryMib / 1_024) * prices.usdPerGbSecond);
   const requestsNanoUsd = nanoUsd(prices.usdPerRequest);
-  return { invocations: 1, billedMs: usage.billedMs, computeNanoUsd, requestsNanoUsd, storeNanoUsd, estimatedNanoUsd: usage.estimated ? computeNanoUsd + requestsNanoUsd : 0 };
+  return {
+    invocations: 1,
+    billedMs: usage.billedMs,
+    computeNanoUsd,
+    requestsNanoUsd,
+    storeNanoUsd,
+    estimatedNanoUsd: usage.estimated ? computeNanoUsd + requestsNanoUsd : 0,
+  };
 }
 
 /** An invocation whose answer was lost: charged as if it had run until now, at most to its time limit. */

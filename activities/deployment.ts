@@ -34,7 +34,17 @@ export function createDeploymentActivities(engine: EngineDependencies) {
   });
   return {
     /** Writes the inference model, its weights and its card under a version that is the digest of the model. */
-    async exportModel({ job, programDigest, weights, card }: { job: Job; programDigest: string; weights: WeightsReference; card: Record<string, unknown> }): Promise<Answered<ExportAnswer>> {
+    async exportModel({
+      job,
+      programDigest,
+      weights,
+      card,
+    }: {
+      job: Job;
+      programDigest: string;
+      weights: WeightsReference;
+      card: Record<string, unknown>;
+    }): Promise<Answered<ExportAnswer>> {
       const name = job.deploy?.name ?? job.name;
       const request = { storeUri: store.uri, programDigest, weights, name, card: { ...card, job } };
       return invokeFunction(engine, { role: 'export', memoryMib: EXPORT_MEMORY_MIB, timeoutMs: platform.limits.timeoutMs }, request, ExportAnswer);
@@ -46,23 +56,58 @@ export function createDeploymentActivities(engine: EngineDependencies) {
       return { functionName: published.reference.name, lambdaVersion: published.version, before };
     },
     /** Asks the new version for the answers that evaluate had for real samples. */
-    async checkModel({ name, lambdaVersion, weights, split, dataUri }: { name: string; lambdaVersion: string; weights: WeightsReference; split: string; dataUri: string }): Promise<ModelCheck> {
-      const expected = (await readRecord(store, EvaluateAnswer, names.evaluation(weights.run, `${weights.track}-${weights.round}-${split}`, 0))).outputs;
+    async checkModel({
+      name,
+      lambdaVersion,
+      weights,
+      split,
+      dataUri,
+    }: {
+      name: string;
+      lambdaVersion: string;
+      weights: WeightsReference;
+      split: string;
+      dataUri: string;
+    }): Promise<ModelCheck> {
+      const expected = (await readRecord(store, EvaluateAnswer, names.evaluation(weights.run, `${weights.track}-${weights.round}-${split}`, 0)))
+        .outputs;
       const inputs = await engine.readSamples(dataUri, Math.min(CHECKED_OUTPUTS, expected.length));
-      const invocation = await platform.invoke({ name: predictFunctionName(name), qualifier: lambdaVersion, memoryMib: PREDICT_MEMORY_MIB }, { inputs });
+      const invocation = await platform.invoke(
+        { name: predictFunctionName(name), qualifier: lambdaVersion, memoryMib: PREDICT_MEMORY_MIB },
+        { inputs },
+      );
       const bill = billOf(invocation.usage, platform.prices);
       const answer = invocation.kind === 'returned' ? PredictAnswer.safeParse(invocation.output) : undefined;
-      if (!answer?.success) return { passed: false, reason: `the new version did not answer: ${invocation.kind === 'returned' ? JSON.stringify(invocation.output).slice(0, 300) : invocation.message}`, bill };
+      if (!answer?.success)
+        return {
+          passed: false,
+          reason: `the new version did not answer: ${invocation.kind === 'returned' ? JSON.stringify(invocation.output).slice(0, 300) : invocation.message}`,
+          bill,
+        };
       const worst = largestDifference(expected, answer.data.outputs);
       const passed = worst <= OUTPUT_TOLERANCE;
-      return { passed, reason: `${inputs.length} samples answered, largest difference from evaluate ${worst.toExponential(1)} (allowed ${OUTPUT_TOLERANCE})`, bill };
+      return {
+        passed,
+        reason: `${inputs.length} samples answered, largest difference from evaluate ${worst.toExponential(1)} (allowed ${OUTPUT_TOLERANCE})`,
+        bill,
+      };
     },
     /** Sends a share of the traffic to a version; weight 1 makes it the live one. */
     async shiftTraffic({ name, lambdaVersion, weight }: { name: string; lambdaVersion: string; weight: number }): Promise<void> {
       await platform.shift(predictFunctionName(name), lambdaVersion, weight);
     },
     /** Records the live version beside the models, for readers that have no platform. */
-    async keepDeployment({ name, version, functionName, run }: { name: string; version: string; functionName: string; run: string }): Promise<string> {
+    async keepDeployment({
+      name,
+      version,
+      functionName,
+      run,
+    }: {
+      name: string;
+      version: string;
+      functionName: string;
+      run: string;
+    }): Promise<string> {
       await store.replace(names.model(name, 'live', 'deployment.json'), encodeRecord({ name, version, functionName, run }));
       return `${store.uri}/${names.model(name, version, 'model.onnx')}`;
     },
@@ -70,7 +115,10 @@ export function createDeploymentActivities(engine: EngineDependencies) {
 }
 
 function largestDifference(expected: readonly (readonly number[])[], got: readonly (readonly number[])[]): number {
-  if (expected.length !== got.length) throw new SmltError('FunctionFailed', `the deployed model answered ${got.length} samples, expected ${expected.length}`);
-  const differences = expected.flatMap((row, i) => row.map((value, j) => Math.abs(value - (got[i]?.[j] ?? Number.NaN)) / Math.max(1, Math.abs(value))));
+  if (expected.length !== got.length)
+    throw new SmltError('FunctionFailed', `the deployed model answered ${got.length} samples, expected ${expected.length}`);
+  const differences = expected.flatMap((row, i) =>
+    row.map((value, j) => Math.abs(value - (got[i]?.[j] ?? Number.NaN)) / Math.max(1, Math.abs(value))),
+  );
   return differences.some(Number.isNaN) ? Infinity : Math.max(0, ...differences);
 }

@@ -20,7 +20,10 @@ export interface EvaluationPart extends WeightsReference {
   readonly end: number;
   readonly split: string;
 }
-export type PartOutcome = { readonly kind: 'done'; readonly bill: Bill } | { readonly kind: 'failed'; readonly error: Failure; readonly bill: Bill } | { readonly kind: 'again'; readonly reason: string; readonly bill: Bill };
+export type PartOutcome =
+  | { readonly kind: 'done'; readonly bill: Bill }
+  | { readonly kind: 'failed'; readonly error: Failure; readonly bill: Bill }
+  | { readonly kind: 'again'; readonly reason: string; readonly bill: Bill };
 
 export function createEvaluationActivities(engine: EngineDependencies) {
   const { store } = engine;
@@ -33,8 +36,21 @@ export function createEvaluationActivities(engine: EngineDependencies) {
     /** Measures one part of the data; its sums stay in the store, whole and exact. */
     async evaluatePart(part: EvaluationPart): Promise<PartOutcome> {
       const { run, track, round, programDigest, dataUri, start, end } = part;
-      const request: EvaluateRequest = { storeUri: store.uri, programDigest, weights: { run, track, round }, dataUri, start, end, saveOutputs: part.part === 0 ? CHECKED_OUTPUTS : 0 };
-      const outcome = await invokeFunction(engine, { role: 'evaluate', memoryMib: EVALUATE_MEMORY_MIB, timeoutMs: engine.platform.limits.timeoutMs }, request, EvaluateAnswer);
+      const request: EvaluateRequest = {
+        storeUri: store.uri,
+        programDigest,
+        weights: { run, track, round },
+        dataUri,
+        start,
+        end,
+        saveOutputs: part.part === 0 ? CHECKED_OUTPUTS : 0,
+      };
+      const outcome = await invokeFunction(
+        engine,
+        { role: 'evaluate', memoryMib: EVALUATE_MEMORY_MIB, timeoutMs: engine.platform.limits.timeoutMs },
+        request,
+        EvaluateAnswer,
+      );
       switch (outcome.kind) {
         case 'answered':
           await store.replace(partName(part), encodeRecord(outcome.answer));
@@ -44,16 +60,35 @@ export function createEvaluationActivities(engine: EngineDependencies) {
         case 'crashed':
           return { kind: 'again', reason: outcome.message, bill: outcome.bill };
         case 'outOfMemory':
-          return { kind: 'failed', error: { code: 'FunctionFailed', message: `evaluate ran out of its ${outcome.memoryMib} MiB` }, bill: outcome.bill };
+          return {
+            kind: 'failed',
+            error: { code: 'FunctionFailed', message: `evaluate ran out of its ${outcome.memoryMib} MiB` },
+            bill: outcome.bill,
+          };
         case 'timedOut':
-          return { kind: 'failed', error: { code: 'FunctionFailed', message: `evaluating samples ${start} to ${end} did not end within the function time limit` }, bill: outcome.bill };
+          return {
+            kind: 'failed',
+            error: { code: 'FunctionFailed', message: `evaluating samples ${start} to ${end} did not end within the function time limit` },
+            bill: outcome.bill,
+          };
       }
     },
-    async mergeEvaluation({ run, track, round, split, parts }: WeightsReference & { split: string; parts: number }): Promise<{ metrics: Metrics; samples: number }> {
-      const answers = await Promise.all(Array.from({ length: parts }, (_, part) => readRecord(store, EvaluateAnswer, partName({ run, track, round, split, part }))));
+    async mergeEvaluation({
+      run,
+      track,
+      round,
+      split,
+      parts,
+    }: WeightsReference & { split: string; parts: number }): Promise<{ metrics: Metrics; samples: number }> {
+      const answers = await Promise.all(
+        Array.from({ length: parts }, (_, part) => readRecord(store, EvaluateAnswer, partName({ run, track, round, split, part }))),
+      );
       const sums: MetricSums = mergeSums(answers.map((answer) => answer.sums));
       const metrics = metricsOf(sums);
-      return { metrics: Metrics.parse(sums.confusion.length > 0 && sums.confusion.length <= 20 ? { ...metrics, confusion: sums.confusion } : metrics), samples: sums.samples };
+      return {
+        metrics: Metrics.parse(sums.confusion.length > 0 && sums.confusion.length <= 20 ? { ...metrics, confusion: sums.confusion } : metrics),
+        samples: sums.samples,
+      };
     },
   };
 }

@@ -14,7 +14,7 @@ export type Answered<T> =
   | { readonly kind: 'outOfMemory'; readonly memoryMib: number; readonly bill: Bill }
   | { readonly kind: 'timedOut'; readonly bill: Bill };
 
-const HEARTBEAT_MS = 2_000;
+export const HEARTBEAT_MS = 2_000;
 const Refusal = z.object({ error: Failure });
 const Beat = z.object({ invokedAtMs: z.number() });
 
@@ -23,35 +23,50 @@ const Beat = z.object({ invokedAtMs: z.number() });
  * invoking, so that an attempt after a Temporal worker's death charges what its predecessor left running.
  */
 export async function invokeFunction<S extends z.ZodType>(
-  { platform, nowMs }: EngineDependencies,
+  engine: EngineDependencies,
   spec: FunctionSpec,
   payload: unknown,
   schema: S,
 ): Promise<Answered<z.output<S>>> {
   const activity = Context.current();
+  const { platform, nowMs } = engine;
   const lost = Beat.safeParse(activity.info.heartbeatDetails);
   const lostMs = lost.success ? Math.min(nowMs() - lost.data.invokedAtMs, platform.limits.timeoutMs) : 0;
   const carried = lost.success ? lostBill(lostMs, spec.memoryMib, platform.prices) : noBill;
-  const reference = await platform.ensure(spec);
   const beat = { invokedAtMs: nowMs() };
   activity.heartbeat(beat);
   const beating = setInterval(() => activity.heartbeat(beat), HEARTBEAT_MS);
   try {
-    return read(await platform.invoke(reference, payload), schema, (invocation) => addBills(carried, billOf(invocation.usage, platform.prices)));
+    const answered = await callFunction(engine, spec, payload, schema);
+    return { ...answered, bill: addBills(carried, answered.bill) };
   } finally {
     clearInterval(beating);
   }
 }
 
-function read<S extends z.ZodType>(invocation: Invocation, schema: S, billed: (invocation: Invocation) => Bill): Answered<z.output<S>> {
-  const bill = billed(invocation);
+/** One invocation and its bill, without a word to Temporal. */
+export async function callFunction<S extends z.ZodType>(
+  { platform }: EngineDependencies,
+  spec: FunctionSpec,
+  payload: unknown,
+  schema: S,
+): Promise<Answered<z.output<S>>> {
+  const invocation = await platform.invoke(await platform.ensure(spec), payload);
+  return read(invocation, schema, billOf(invocation.usage, platform.prices));
+}
+
+function read<S extends z.ZodType>(invocation: Invocation, schema: S, bill: Bill): Answered<z.output<S>> {
   switch (invocation.kind) {
     case 'returned': {
       const refusal = Refusal.safeParse(invocation.output);
       if (refusal.success) return { kind: 'failed', error: refusal.data.error, bill };
       const answer = schema.safeParse(invocation.output);
       if (answer.success) return { kind: 'answered', answer: answer.data, bill };
-      return { kind: 'failed', error: { code: 'FunctionFailed', message: `the function's answer is not what its role promises: ${z.prettifyError(answer.error)}` }, bill };
+      return {
+        kind: 'failed',
+        error: { code: 'FunctionFailed', message: `the function's answer is not what its role promises: ${z.prettifyError(answer.error)}` },
+        bill,
+      };
     }
     case 'failed':
       return { kind: 'crashed', message: `${invocation.errorType}: ${invocation.message}`, bill };

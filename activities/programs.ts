@@ -14,7 +14,12 @@ export function createProgramActivities(engine: EngineDependencies) {
       const { model, loss, data, training } = job;
       const distinct = [...new Set(laneBatches(training.batchSize, training.lanes))];
       const request = { storeUri: engine.store.uri, model, loss, dataUri: data.train, seed: training.seed, laneBatches: distinct };
-      return invokeFunction(engine, { role: 'prepare', memoryMib: PREPARE_MEMORY_MIB, timeoutMs: engine.platform.limits.timeoutMs }, request, PrepareAnswer);
+      return invokeFunction(
+        engine,
+        { role: 'prepare', memoryMib: PREPARE_MEMORY_MIB, timeoutMs: engine.platform.limits.timeoutMs },
+        request,
+        PrepareAnswer,
+      );
     },
   };
 }

@@ -50,7 +50,9 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
       const { recipeBody } = await readContext(store, { ...weights, recipe: manifest.recipe });
       const program = await readRecord(store, Program, names.program(recipeBody.programDigest, 'program.json'));
       if (checkpoint.kind === 'initial') return sha256Hex(await store.get(program.initialParams), await store.get(program.initialBuffers));
-      const params = await Promise.all(filledRanges(checkpoint.rangeBorders).map((range) => store.get(names.checkpointParams(checkpoint, checkpoint.step, range))));
+      const params = await Promise.all(
+        filledRanges(checkpoint.rangeBorders).map((range) => store.get(names.checkpointParams(checkpoint, checkpoint.step, range))),
+      );
       const state = await store.get(names.checkpointState(checkpoint, checkpoint.step, extraRange(program.paramCount, program.bufferCount)));
       return sha256Hex(...params, state.subarray(0, program.bufferCount * Float32Array.BYTES_PER_ELEMENT));
     },
@@ -92,7 +94,11 @@ async function manifestAt(store: ObjectStore, plan: RoundPlan, step: number): Pr
   const shape = await shapeOf(store, plan);
   const heads = await Promise.all(checkpointNames(plan, step, shape).map(async (name) => ({ name, info: await store.head(name) })));
   const missing = heads.filter(({ info }) => info === undefined);
-  if (missing.length > 0) throw new SmltError('ObjectMissing', `round ${plan.round} of ${plan.run}/${plan.track}: ${missing.length} of ${heads.length} checkpoint objects of step ${step} are missing, such as ${missing[0]!.name}`);
+  if (missing.length > 0)
+    throw new SmltError(
+      'ObjectMissing',
+      `round ${plan.round} of ${plan.run}/${plan.track}: ${missing.length} of ${heads.length} checkpoint objects of step ${step} are missing, such as ${missing[0]!.name}`,
+    );
   const { run, track, recipe, round, cut, start } = plan;
   const losses = await lossWindow(store, plan, step, shape);
   return {
@@ -127,7 +133,12 @@ async function rescueNewest(store: ObjectStore, exchange: Exchange, plan: RoundP
 }
 
 /** Mean losses of the steps of the window that `step` closes; NaN where no step has been. */
-async function lossWindow(store: ObjectStore, plan: RoundPlan, step: number, { extra, bufferCount }: { extra: Span; bufferCount: number }): Promise<Float32Array> {
+async function lossWindow(
+  store: ObjectStore,
+  plan: RoundPlan,
+  step: number,
+  { extra, bufferCount }: { extra: Span; bufferCount: number },
+): Promise<Float32Array> {
   const bytes = await store.get(names.checkpointState(plan, step, extra));
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)).subarray(bufferCount);
 }

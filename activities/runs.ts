@@ -32,14 +32,30 @@ export function createRunActivities({ store, platform, searchAttributes }: Engin
       checkAllocation(job);
       const first = names.spec(run, 0);
       const mine = { formatVersion: 1, job, startedAtMs: nowMs, deadlineAtMs: deadlineOf(job, nowMs) } as const;
-      if (mine.deadlineAtMs !== null && mine.deadlineAtMs <= nowMs && !resume) throw new SmltError('InvalidSpec', `goal.deadline: ${job.goal.deadline} is before now (${new Date(nowMs).toISOString()}); expected a later instant, or a duration such as 10m`);
+      if (mine.deadlineAtMs !== null && mine.deadlineAtMs <= nowMs && !resume)
+        throw new SmltError(
+          'InvalidSpec',
+          `goal.deadline: ${job.goal.deadline} is before now (${new Date(nowMs).toISOString()}); expected a later instant, or a duration such as 10m`,
+        );
       const original = decodeRecord(RunSpec, await store.decide(first, encodeRecord(mine)), first);
-      if (!resume && canonicalJson(original.job) !== canonicalJson(job)) throw new SmltError('RunExists', `run id ${run} was used for another job (${original.job.name}); expected a new id, or a resume`);
+      if (!resume && canonicalJson(original.job) !== canonicalJson(job))
+        throw new SmltError('RunExists', `run id ${run} was used for another job (${original.job.name}); expected a new id, or a resume`);
       const spec = resume ? await appendSpec(run, original, mine) : original;
       const record = await findRecord(store, RunRecord, names.record(run));
-      const notices = searchAttributes ? [] : ['Search attributes are not registered in this namespace, so lists in Temporal Web UI show no stage, step or spend; `smlt dev --register` adds them.'];
+      const notices = searchAttributes
+        ? []
+        : [
+            'Search attributes are not registered in this namespace, so lists in Temporal Web UI show no stage, step or spend; `smlt dev --register` adds them.',
+          ];
       const { budgetUsd } = spec.job.goal;
-      return { startedAtMs: original.startedAtMs, deadlineAtMs: spec.deadlineAtMs, budgetNanoUsd: budgetUsd === undefined ? null : nanoUsd(budgetUsd), ledger: record?.ledger ?? {}, searchAttributes, notices };
+      return {
+        startedAtMs: original.startedAtMs,
+        deadlineAtMs: spec.deadlineAtMs,
+        budgetNanoUsd: budgetUsd === undefined ? null : nanoUsd(budgetUsd),
+        ledger: record?.ledger ?? {},
+        searchAttributes,
+        notices,
+      };
     },
 
     async writeRecord(record: RunRecord): Promise<void> {
@@ -71,11 +87,17 @@ export function createRunActivities({ store, platform, searchAttributes }: Engin
   function checkAllocation({ allocation, training }: Job): void {
     const { minMemoryMib, maxMemoryMib } = platform.limits;
     if (allocation.memoryMib !== undefined && (allocation.memoryMib < minMemoryMib || allocation.memoryMib > maxMemoryMib))
-      throw new SmltError('InvalidSpec', `allocation.memoryMib: got ${allocation.memoryMib}, expected ${minMemoryMib} to ${maxMemoryMib} on this platform`);
+      throw new SmltError(
+        'InvalidSpec',
+        `allocation.memoryMib: got ${allocation.memoryMib}, expected ${minMemoryMib} to ${maxMemoryMib} on this platform`,
+      );
     const { minWorkers = 1 } = allocation;
     const most = Math.min(training.lanes, platform.limits.concurrency);
     if (minWorkers > most)
-      throw new SmltError('InvalidSpec', `allocation.minWorkers: got ${minWorkers}, expected at most ${most}: the job has ${training.lanes} lanes, and this account runs ${platform.limits.concurrency} functions at once`);
+      throw new SmltError(
+        'InvalidSpec',
+        `allocation.minWorkers: got ${minWorkers}, expected at most ${most}: the job has ${training.lanes} lanes, and this account runs ${platform.limits.concurrency} functions at once`,
+      );
   }
 }
 

@@ -6,7 +6,16 @@ import type { Grant } from '../contracts/money';
 import type { PrepareAnswer } from '../contracts/functions';
 import { RoundManifest, RoundPlan, type Allocation, type Checkpoint, type Recipe, type Round, type TrackContext } from '../contracts/round';
 import type { Decision, Observation } from '../contracts/scheduling';
-import { compactObservations, decideNext as decide, medianPrune, suggestTrial as suggest, withParameters, type ParameterValue, type ParameterValues, type PastTrial } from '../scheduler';
+import {
+  compactObservations,
+  decideNext as decide,
+  medianPrune,
+  suggestTrial as suggest,
+  withParameters,
+  type ParameterValue,
+  type ParameterValues,
+  type PastTrial,
+} from '../scheduler';
 import { sha256Hex } from '../storage/digest';
 import { blockElements, cutLanes, cutRanges } from '../training/cut';
 import type { EngineDependencies } from './dependencies';
@@ -62,19 +71,37 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
 
   return {
     /** Finds where a track stands, so that a run that is resumed, reset or started again goes on from what is committed. */
-    async openTrack({ run, track, job, program, startFrom }: TrackId & { job: Job; program: PrepareAnswer; startFrom?: WeightsReference | undefined }): Promise<TrackOpening> {
+    async openTrack({
+      run,
+      track,
+      job,
+      program,
+      startFrom,
+    }: TrackId & { job: Job; program: PrepareAnswer; startFrom?: WeightsReference | undefined }): Promise<TrackOpening> {
       const totalSteps = job.training.steps ?? Math.ceil(((job.training.epochs ?? 1) * program.samples) / job.training.batchSize);
-      const rounds = (await store.list(names.rounds({ run, track }))).flatMap((name) => /\/rounds\/(\d+)\/manifest$/.exec(name)?.[1] ?? []).map(Number);
+      const rounds = (await store.list(names.rounds({ run, track })))
+        .flatMap((name) => /\/rounds\/(\d+)\/manifest$/.exec(name)?.[1] ?? [])
+        .map(Number);
       const newest = rounds.length > 0 ? { run, track, round: Math.max(...rounds) } : null;
       const from = newest ?? startFrom ?? null;
       const manifest = from && (await readManifest(store, from));
       const fresh = await recipeOf(job, program, totalSteps);
-      const recipeBody = manifest === null || continuesUnchanged(await contextOf(manifest), fresh) ? withLineage(fresh, manifest && (await contextOf(manifest)).recipeBody) : { ...fresh, continues: { recipe: manifest.recipe, step: manifest.step } };
+      const recipeBody =
+        manifest === null || continuesUnchanged(await contextOf(manifest), fresh)
+          ? withLineage(fresh, manifest && (await contextOf(manifest)).recipeBody)
+          : { ...fresh, continues: { recipe: manifest.recipe, step: manifest.step } };
       const recipe = sha256Hex(encodeRecord(recipeBody)).slice(0, RECIPE_DIGITS);
       const context: TrackContext = { formatVersion: 1, job, program, recipeBody, totalSteps };
       // Decided, not put: a changed goal or name is no change of the recipe.
       await store.decide(names.context({ run, track, recipe }), encodeRecord(context));
-      return { recipe, nextRound: newest ? newest.round + 1 : 0, step: manifest?.step ?? 0, totalSteps, loss: manifest?.loss ?? null, weights: newest };
+      return {
+        recipe,
+        nextRound: newest ? newest.round + 1 : 0,
+        step: manifest?.step ?? 0,
+        totalSteps,
+        loss: manifest?.loss ?? null,
+        weights: newest,
+      };
     },
 
     /** Asks the scheduler what to run next and writes it down as the round's plan, which the functions read. */
@@ -94,10 +121,26 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     },
 
     /** The next trial's hyperparameters. Trial 0 is the job as it was written, which profile has begun to train. */
-    async suggestTrial({ job, history, index }: { job: Job; history: readonly PastTrial[]; index: number }): Promise<{ parameters: ParameterValues; job: Job }> {
+    async suggestTrial({
+      job,
+      history,
+      index,
+    }: {
+      job: Job;
+      history: readonly PastTrial[];
+      index: number;
+    }): Promise<{ parameters: ParameterValues; job: Job }> {
       const { tune, training } = job;
       if (!tune || index === 0) return { parameters: parametersOf(job), job };
-      const parameters = suggest({ parameters: tune.parameters, history, seed: training.seed, index, sampler: tune.sampler, minimize: minimizes(tune.metric), trials: tune.trials });
+      const parameters = suggest({
+        parameters: tune.parameters,
+        history,
+        seed: training.seed,
+        index,
+        sampler: tune.sampler,
+        minimize: minimizes(tune.metric),
+        trials: tune.trials,
+      });
       return { parameters, job: parseJob(withParameters(job, parameters)) };
     },
     async applyParameters({ job, parameters }: { job: Job; parameters: ParameterValues }): Promise<Job> {
@@ -124,10 +167,23 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       stepsDone: step,
       ...(current ? { current } : {}),
       observations: [...observations],
-      program: { paramCount: program.paramCount, bufferCount: 0, peakMemoryMib: program.peakMemoryMib, forwardFlopsPerSample: program.forwardFlopsPerSample },
+      program: {
+        paramCount: program.paramCount,
+        bufferCount: 0,
+        peakMemoryMib: program.peakMemoryMib,
+        forwardFlopsPerSample: program.forwardFlopsPerSample,
+      },
       batchSize: recipeBody.batchSize,
       lanes: recipeBody.lanes,
-      bounds: { minWorkers: job.allocation.minWorkers ?? 1, maxWorkers: job.allocation.maxWorkers ?? limits.concurrency, ...defined({ memoryMib: job.allocation.memoryMib }), minMemoryMib: limits.minMemoryMib, maxMemoryMib: limits.maxMemoryMib, concurrency: limits.concurrency, totalCores: limits.totalCores },
+      bounds: {
+        minWorkers: job.allocation.minWorkers ?? 1,
+        maxWorkers: job.allocation.maxWorkers ?? limits.concurrency,
+        ...defined({ memoryMib: job.allocation.memoryMib }),
+        minMemoryMib: limits.minMemoryMib,
+        maxMemoryMib: limits.maxMemoryMib,
+        concurrency: limits.concurrency,
+        totalCores: limits.totalCores,
+      },
       prices,
       phase,
       probesLeft,
@@ -136,7 +192,11 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     };
   }
 
-  async function planOf(question: NextQuestion, { job, program, recipeBody }: TrackContext, { allocation, reason }: Decision & { kind: 'run' | 'probe' }): Promise<RoundPlan> {
+  async function planOf(
+    question: NextQuestion,
+    { job, program, recipeBody }: TrackContext,
+    { allocation, reason }: Decision & { kind: 'run' | 'probe' },
+  ): Promise<RoundPlan> {
     const { run, track, recipe, round, step, untilStep, from } = question;
     const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
     // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
@@ -152,7 +212,10 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       first: step,
       last,
       allocation: { ...allocation, steps: last - step },
-      cut: { laneBorders: cutLanes(recipeBody.lanes, allocation.workers), rangeBorders: cutRanges(program.paramCount, allocation.workers, blockElements(program.paramCount)) },
+      cut: {
+        laneBorders: cutLanes(recipeBody.lanes, allocation.workers),
+        rangeBorders: cutRanges(program.paramCount, allocation.workers, blockElements(program.paramCount)),
+      },
       start,
       dataUri: job.data.train,
       exchangeUri: exchange.uri,
@@ -167,14 +230,25 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
 /** The job's own values of the parameters that are searched. */
 function parametersOf(job: Job): ParameterValues {
   const at = (path: string) => path.split('.').reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], job);
-  return Object.fromEntries(Object.keys(job.tune?.parameters ?? {}).flatMap((path) => (at(path) === undefined ? [] : [[path, at(path) as ParameterValue]])));
+  return Object.fromEntries(
+    Object.keys(job.tune?.parameters ?? {}).flatMap((path) => (at(path) === undefined ? [] : [[path, at(path) as ParameterValue]])),
+  );
 }
 const minimizes = (metric: string) => !metric.endsWith('accuracy');
 /** Without the keys whose value is undefined. */
 function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
-const roundOf = ({ run, track, recipe, round, first, last, allocation, reason }: RoundPlan): Round => ({ run, track, recipe, round, first, last, allocation, reason });
+const roundOf = ({ run, track, recipe, round, first, last, allocation, reason }: RoundPlan): Round => ({
+  run,
+  track,
+  recipe,
+  round,
+  first,
+  last,
+  allocation,
+  reason,
+});
 
 function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {
   const { continues: _lineage, ...body } = context.recipeBody;

@@ -1,13 +1,92 @@
-import { TrainAnswer, type Assignment, type TrainOutcome } from '../contracts/round';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Context } from '@temporalio/activity';
+import { z } from 'zod';
+import { addBills, Bill, noBill } from '../contracts/money';
+import { TrainAnswer, type Assignment, type Round, type Telemetry, type TrainOutcome } from '../contracts/round';
+import { driveWorkerTurns, type Trouble } from '../contracts/worker-turns';
+import { lostBill } from './bills';
 import type { EngineDependencies } from './dependencies';
-import { invokeFunction } from './invocation';
+import { callFunction, HEARTBEAT_MS, invokeFunction, type Answered } from './invocation';
+import { createRoundActivities } from './rounds';
+
+/** A chunk invokes nobody anew after this, so that a dead Temporal worker never loses more than that. */
+const CHUNK_MS = 10 * 60_000;
+const ChunkBeat = z.object({ bill: Bill, done: z.array(z.int()), flying: z.array(z.object({ worker: z.int(), sinceMs: z.number() })) });
+
+export interface ChunkResult {
+  readonly bill: Bill;
+  /** The slowest worker's: what the scheduler learns from. */
+  readonly slowest: Telemetry | null;
+  readonly trouble: Trouble | null;
+  readonly unfinished: readonly number[];
+}
 
 export function createTrainingActivities(engine: EngineDependencies) {
-  /** Runs one worker's turn. A function's failure is an outcome with its bill, not an exception. */
-  async function invokeTrainer(assignment: Assignment): Promise<TrainOutcome> {
-    const spec = { role: 'train', memoryMib: assignment.memoryMib, timeoutMs: engine.platform.limits.timeoutMs } as const;
-    const outcome = await invokeFunction(engine, spec, { ...assignment, storeUri: engine.store.uri }, TrainAnswer);
-    return outcome.kind === 'answered' ? { ...outcome.answer, bill: outcome.bill } : outcome;
-  }
-  return { invokeTrainer };
+  const { platform, store, nowMs } = engine;
+  const specOf = (memoryMib: number) => ({ role: 'train', memoryMib, timeoutMs: platform.limits.timeoutMs }) as const;
+
+  return {
+    /** Runs one worker's turn. A function's failure is an outcome with its bill, not an exception. */
+    async invokeTrainer(assignment: Assignment): Promise<TrainOutcome> {
+      return outcomeOf(await invokeFunction(engine, specOf(assignment.memoryMib), { ...assignment, storeUri: store.uri }, TrainAnswer));
+    },
+
+    /** Drives many workers by the loop that a workflow drives one by. Heartbeats carry who is done and what it cost. */
+    async driveChunk({ round, workers }: { round: Round; workers: readonly number[] }): Promise<ChunkResult> {
+      const activity = Context.current();
+      const before = ChunkBeat.safeParse(activity.info.heartbeatDetails);
+      const { run, track, allocation } = round;
+      const { memoryMib } = allocation;
+      const done = new Set(before.success ? before.data.done : []);
+      const flying = new Map<number, number>();
+      let bill = before.success
+        ? before.data.flying.reduce(
+            (sum, { sinceMs }) => addBills(sum, lostBill(Math.min(nowMs() - sinceMs, platform.limits.timeoutMs), memoryMib, platform.prices)),
+            before.data.bill,
+          )
+        : noBill;
+      let trouble: Trouble | null = null;
+      let slowest: Telemetry | null = null;
+      const untilMs = nowMs() + CHUNK_MS;
+      const beat = () => activity.heartbeat({ bill, done: [...done], flying: [...flying].map(([worker, sinceMs]) => ({ worker, sinceMs })) });
+      beat();
+      const beating = setInterval(beat, HEARTBEAT_MS);
+      try {
+        await Promise.all(
+          workers
+            .filter((worker) => !done.has(worker))
+            .map(async (worker) => {
+              const assignment: Assignment = { storeUri: store.uri, run, track, round: round.round, worker, memoryMib };
+              const turns = await driveWorkerTurns({
+                invoke: async () => {
+                  flying.set(worker, nowMs());
+                  try {
+                    const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib), assignment, TrainAnswer));
+                    bill = addBills(bill, outcome.bill);
+                    return outcome;
+                  } finally {
+                    flying.delete(worker);
+                  }
+                },
+                sleep,
+                cut: async (why) => {
+                  trouble ??= why;
+                  // At once, not by way of the workflow: the others must not run on.
+                  await createRoundActivities(engine).cutShort(round);
+                },
+                goOn: () => nowMs() < untilMs,
+              });
+              if (turns.ended) done.add(worker);
+              for (const one of turns.telemetry) if (slowest === null || one.wallMs > slowest.wallMs) slowest = one;
+            }),
+        );
+      } finally {
+        clearInterval(beating);
+      }
+      return { bill, slowest, trouble, unfinished: workers.filter((worker) => !done.has(worker)) };
+    },
+  };
 }
+
+const outcomeOf = (outcome: Answered<TrainAnswer>): TrainOutcome =>
+  outcome.kind === 'answered' ? { ...outcome.answer, bill: outcome.bill } : outcome;

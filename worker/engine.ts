@@ -10,7 +10,12 @@ import type { WorkerConfig } from './config';
 
 /** Opens the real world that the activities act on. */
 export async function openEngine(config: WorkerConfig, searchAttributes: boolean): Promise<EngineDependencies> {
-  const { zipPath, sha256 } = await packageFunctions({ bundleDir: join(__dirname, '..', 'functions-bundle'), cacheDir: config.cacheDir, platform: system(), arch: arch() });
+  const { zipPath, sha256 } = await packageFunctions({
+    bundleDir: join(__dirname, '..', 'functions-bundle'),
+    cacheDir: config.cacheDir,
+    platform: system(),
+    arch: arch(),
+  });
   const platform = openPlatform({
     region: config.region,
     zipPath,
@@ -37,6 +42,10 @@ async function readSamples(uri: string, count: number): Promise<number[][]> {
   const samples = await dataSet.load([{ start: 0, end: count }]);
   const features = new Float32Array(count * width);
   const targets = target.kind === 'class' ? new Int32Array(count) : new Float32Array(count * target.width);
-  samples.gather(Array.from({ length: count }, (_, i) => i), features, targets);
+  samples.gather(
+    Array.from({ length: count }, (_, i) => i),
+    features,
+    targets,
+  );
   return Array.from({ length: count }, (_, i) => [...features.subarray(i * width, (i + 1) * width)]);
 }

@@ -9,7 +9,13 @@ export const errorInterceptor: ActivityInboundCallsInterceptor = {
       return await next(input);
     } catch (error) {
       if (!(error instanceof SmltError)) throw error;
-      throw ApplicationFailure.create({ type: error.code, message: error.message, nonRetryable: !error.retryable, details: [{ help: error.help }], cause: error });
+      throw ApplicationFailure.create({
+        type: error.code,
+        message: error.message,
+        nonRetryable: !error.retryable,
+        details: [{ help: error.help }],
+        cause: error,
+      });
     }
   },
 };

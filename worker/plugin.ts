@@ -4,5 +4,9 @@ import { errorInterceptor } from './error-interceptor';
 
 /** Adds smlt's activities to a Temporal worker of your own; its workflows come from `smlt/workflows` in your bundle. */
 export function smltPlugin(engine: EngineDependencies): SimplePlugin {
-  return new SimplePlugin({ name: 'smlt', activities: createActivities(engine), workerInterceptors: { activity: [() => ({ inbound: errorInterceptor })] } });
+  return new SimplePlugin({
+    name: 'smlt',
+    activities: createActivities(engine),
+    workerInterceptors: { activity: [() => ({ inbound: errorInterceptor })] },
+  });
 }

@@ -5,9 +5,30 @@ import type { Activities } from '../activities';
 const retry = { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 20 } as const;
 
 // One proxy per way of failing: a function may use all of its 15 minutes, a commit is many small reads, a decision is quick.
-export const { invokeTrainer, prepareProgram, evaluatePart, exportModel, checkModel } = proxyActivities<Activities>({ startToCloseTimeout: '16m', heartbeatTimeout: '10s', retry });
-export const { commitRound, cutShort, cleanTrack, mergeEvaluation, publishModel, shiftTraffic } = proxyActivities<Activities>({ startToCloseTimeout: '5m', retry });
-export const { openRun, writeRecord, recallStage, keepStage, openTrack, decideNext, suggestTrial, shouldPrune, countSamples, keepDeployment, applyParameters, digestWeights } = proxyActivities<Activities>({
+export const { invokeTrainer, prepareProgram, evaluatePart, exportModel, checkModel } = proxyActivities<Activities>({
+  startToCloseTimeout: '16m',
+  heartbeatTimeout: '10s',
+  retry,
+});
+export const { driveChunk } = proxyActivities<Activities>({ startToCloseTimeout: '26m', heartbeatTimeout: '10s', retry });
+export const { commitRound, cutShort, cleanTrack, mergeEvaluation, publishModel, shiftTraffic } = proxyActivities<Activities>({
+  startToCloseTimeout: '5m',
+  retry,
+});
+export const {
+  openRun,
+  writeRecord,
+  recallStage,
+  keepStage,
+  openTrack,
+  decideNext,
+  suggestTrial,
+  shouldPrune,
+  countSamples,
+  keepDeployment,
+  applyParameters,
+  digestWeights,
+} = proxyActivities<Activities>({
   startToCloseTimeout: '30s',
   retry,
 });

@@ -15,12 +15,18 @@ export async function deploy(raw: unknown): Promise<DeployResult> {
   const { job, weights } = input;
   const stage = await openStage(input);
   let bill = stage.bill;
-  for (let crashes = 0; ; ) {
-    const exported = await exportModel({ job, programDigest: stage.program.programDigest, weights, card: { metrics: input.metrics, dataSha256: stage.program.dataSha256 } });
+  for (let crashes = 0; ;) {
+    const exported = await exportModel({
+      job,
+      programDigest: stage.program.programDigest,
+      weights,
+      card: { metrics: input.metrics, dataSha256: stage.program.dataSha256 },
+    });
     bill = addBills(bill, exported.bill);
     if (exported.kind === 'answered') return publish(exported.answer.version, exported.answer.weightsSha256);
     if (exported.kind === 'failed') throw refusal(exported.error.code, exported.error.message, undefined, bill);
-    if (exported.kind !== 'crashed' || ++crashes >= MAX_CRASHES) throw refusal('FunctionFailed', `exporting the model ended as ${exported.kind}`, undefined, bill);
+    if (exported.kind !== 'crashed' || ++crashes >= MAX_CRASHES)
+      throw refusal('FunctionFailed', `exporting the model ended as ${exported.kind}`, undefined, bill);
     await sleep(100 * 2 ** crashes);
   }
 
@@ -33,7 +39,15 @@ export async function deploy(raw: unknown): Promise<DeployResult> {
     const checked = await checkModel(target);
     bill = addBills(bill, checked.bill);
     // Checked before any traffic: the old version, if there is one, still serves all of it.
-    if (!checked.passed) return { outcome: 'failed', reason: `the new version failed its check and got no traffic: ${checked.reason}`, version, functionName, weightsSha256, bill };
+    if (!checked.passed)
+      return {
+        outcome: 'failed',
+        reason: `the new version failed its check and got no traffic: ${checked.reason}`,
+        version,
+        functionName,
+        weightsSha256,
+        bill,
+      };
     if (before_) {
       await shiftTraffic({ name, lambdaVersion, weight: CANARY_WEIGHT });
       const canary = await checkModel(target);

@@ -2,7 +2,9 @@ import { ApplicationFailure, ChildWorkflowFailure } from '@temporalio/workflow';
 import { Bill, noBill } from '../contracts/money';
 
 function rootOf(error: unknown): unknown {
-  return error instanceof ChildWorkflowFailure || (error instanceof Error && error.cause !== undefined && !(error instanceof ApplicationFailure)) ? rootOf(error.cause) : error;
+  return error instanceof ChildWorkflowFailure || (error instanceof Error && error.cause !== undefined && !(error instanceof ApplicationFailure))
+    ? rootOf(error.cause)
+    : error;
 }
 
 /** What a failed stage had spent: its failure carries the bill, so that nothing is lost from the ledger. */

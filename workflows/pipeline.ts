@@ -1,8 +1,27 @@
-import { CancellationScope, ChildWorkflowCancellationType, executeChild, getExternalWorkflowHandle, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  ChildWorkflowCancellationType,
+  executeChild,
+  getExternalWorkflowHandle,
+  isCancellation,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { parseWith, type Job } from '../contracts/job';
 import { charge, spentNanoUsd, type Bill, type Grant, type Stage } from '../contracts/money';
 import type { RunOpening } from '../activities/runs';
-import { FINAL_TRACK, GoalChange, PipelineInput, trialTrack, type DeployResult, type EvaluateResult, type Outcome, type RunRecord, type TrackResult, type TuneResult } from '../contracts/pipeline';
+import {
+  FINAL_TRACK,
+  GoalChange,
+  PipelineInput,
+  trialTrack,
+  type DeployResult,
+  type EvaluateResult,
+  type Outcome,
+  type RunRecord,
+  type TrackResult,
+  type TuneResult,
+} from '../contracts/pipeline';
 import type { WeightsReference } from '../contracts/functions';
 import { durationMs, nanoUsd } from '../contracts/units';
 import { applyParameters, cleanTrack, digestWeights, keepStage, openRun, recallStage, writeRecord } from './activities';
@@ -32,7 +51,17 @@ const tracksOf = ({ trials }: RunRecord): string[] => [...new Set([trialTrack(0)
 function startRecord(run: string, job: Job, opening: RunOpening): RunRecord {
   const { startedAtMs, deadlineAtMs, budgetNanoUsd, ledger, notices } = opening;
   return {
-    ...{ formatVersion: 1, runId: run, name: job.name, status: 'running', reason: 'started', startedAtMs, updatedAtMs: Date.now(), stages: {}, stage: null },
+    ...{
+      formatVersion: 1,
+      runId: run,
+      name: job.name,
+      status: 'running',
+      reason: 'started',
+      startedAtMs,
+      updatedAtMs: Date.now(),
+      stages: {},
+      stage: null,
+    },
     ...{ step: 0, totalSteps: 0, loss: null, allocation: null, ledger, budgetNanoUsd, deadlineAtMs, journal: [], trials: [], metrics: null },
     ...{ weightsSha256: null, modelUri: null, version: null, functionName: null, notices: [...notices] },
   };
@@ -44,7 +73,10 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   const run = workflowInfo().workflowId;
   const active = new Set<string>();
   const stop = listenForStop(() => {
-    for (const child of active) void getExternalWorkflowHandle(child).signal(stopSignal).catch(() => undefined);
+    for (const child of active)
+      void getExternalWorkflowHandle(child)
+        .signal(stopSignal)
+        .catch(() => undefined);
   });
   const opening = await openRun({ run, job, resume, nowMs: workflowInfo().startTime.getTime() });
   let record = startRecord(run, job, opening);
@@ -66,7 +98,9 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     const ends = stage === 'evaluate' || stage === 'deploy';
     const grant: Grant = {};
     if (budgetNanoUsd !== null) {
-      const reserve = ends ? 0 : Math.min(Math.max(budgetNanoUsd * RESERVED_SHARE, RESERVED_AT_LEAST_NANO_USD), budgetNanoUsd * RESERVED_AT_MOST_SHARE);
+      const reserve = ends
+        ? 0
+        : Math.min(Math.max(budgetNanoUsd * RESERVED_SHARE, RESERVED_AT_LEAST_NANO_USD), budgetNanoUsd * RESERVED_AT_MOST_SHARE);
       const rest = budgetNanoUsd - spentNanoUsd(record.ledger) - reserve;
       grant.budgetNanoUsd = Math.max(0, Math.floor(rest * (STAGE_SHARES[stage] ?? 1)));
     }
@@ -94,12 +128,17 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
       if (budgetUsd !== undefined) update({ budgetNanoUsd: budgetUsd === null ? null : nanoUsd(budgetUsd) });
       if (deadline !== undefined) update({ deadlineAtMs: deadline === null ? null : deadlineOf(deadline) });
       const stage = record.stage;
-      if (stage) for (const child of active) void getExternalWorkflowHandle(child).signal(grantSignal, grantOf(stage)).catch(() => undefined);
+      if (stage)
+        for (const child of active)
+          void getExternalWorkflowHandle(child)
+            .signal(grantSignal, grantOf(stage))
+            .catch(() => undefined);
     },
     {
       validator: (change) => {
         const { budgetUsd, deadline } = parseWith(GoalChange, change, 'the new goal');
-        if (typeof budgetUsd === 'number' && nanoUsd(budgetUsd) < spentNanoUsd(record.ledger)) throw refusal('InvalidSpec', `budgetUsd: $${budgetUsd} is less than what is spent already; expected more, or stop the run`);
+        if (typeof budgetUsd === 'number' && nanoUsd(budgetUsd) < spentNanoUsd(record.ledger))
+          throw refusal('InvalidSpec', `budgetUsd: $${budgetUsd} is less than what is spent already; expected more, or stop the run`);
         if (typeof deadline === 'string' && deadlineOf(deadline) <= Date.now()) throw refusal('InvalidSpec', 'deadline: expected a moment after now');
       },
     },
@@ -117,7 +156,11 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     const workflowId = `${run}/${name}`;
     active.add(workflowId);
     try {
-      const result = await executeChild(workflow, { workflowId, cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED, args: [{ job, run, grant: grantOf(name), ...input }] });
+      const result = await executeChild(workflow, {
+        workflowId,
+        cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+        args: [{ job, run, grant: grantOf(name), ...input }],
+      });
       update({ ledger: before });
       pay(name, result.bill);
       await save({ stages: { ...record.stages, [name]: result.outcome } });
@@ -166,17 +209,24 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
       }
     }
 
-    const trained: TrackResult = await stage('train', train, { job: chosen, program: sameProgram(job, chosen) ? program : undefined, startFrom: winner, observations: observations.slice(-8) });
+    const trained: TrackResult = await stage('train', train, {
+      job: chosen,
+      program: sameProgram(job, chosen) ? program : undefined,
+      startFrom: winner,
+      observations: observations.slice(-8),
+    });
     const weightsSha256 = trained.weights ? await digestWeights(trained.weights) : null;
     update({ step: trained.step, totalSteps: trained.totalSteps, loss: trained.loss, weightsSha256 });
-    if (trained.weights === undefined || trained.outcome === 'stopped' || trained.outcome === 'diverged') return await finish(trained.outcome, trained.reason);
+    if (trained.weights === undefined || trained.outcome === 'stopped' || trained.outcome === 'diverged')
+      return await finish(trained.outcome, trained.reason);
 
     const split = judgingSplit(job);
     const evaluated: EvaluateResult = await stage('evaluate', evaluate, { program, weights: trained.weights, split });
     update({ metrics: evaluated.metrics });
     if (trained.outcome !== 'completed') return await finish(trained.outcome, trained.reason);
     if (evaluated.outcome !== 'completed') return await finish(evaluated.outcome, evaluated.reason);
-    if (!job.deploy || stop.requested) return await finish(stop.requested ? 'stopped' : 'completed', stop.requested ? 'stopped as asked' : 'trained and evaluated');
+    if (!job.deploy || stop.requested)
+      return await finish(stop.requested ? 'stopped' : 'completed', stop.requested ? 'stopped as asked' : 'trained and evaluated');
 
     const { confusion: _shown, ...metrics } = evaluated.metrics;
     const deployed: DeployResult = await stage('deploy', deploy, { program, weights: trained.weights, metrics });

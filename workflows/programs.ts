@@ -10,7 +10,7 @@ const MAX_CRASHES = 3;
 /** Makes the program that a job trains, or finds it; what is wrong with model or data is said here, before anything else is spent. */
 export async function ensureProgram(job: Job): Promise<{ program: PrepareAnswer; bill: Bill }> {
   let bill = noBill;
-  for (let crashes = 0; ; ) {
+  for (let crashes = 0; ;) {
     const outcome = await prepareProgram({ job });
     bill = addBills(bill, outcome.bill);
     switch (outcome.kind) {
@@ -23,7 +23,8 @@ export async function ensureProgram(job: Job): Promise<{ program: PrepareAnswer;
       case 'timedOut':
         throw refusal('FunctionFailed', 'preparing the model did not end within the function time limit', undefined, bill);
       case 'crashed':
-        if (++crashes >= MAX_CRASHES) throw refusal('FunctionFailed', `preparing the model crashed ${crashes} times: ${outcome.message}`, undefined, bill);
+        if (++crashes >= MAX_CRASHES)
+          throw refusal('FunctionFailed', `preparing the model crashed ${crashes} times: ${outcome.message}`, undefined, bill);
         await sleep(100 * 2 ** crashes);
     }
   }

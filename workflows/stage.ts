@@ -30,7 +30,11 @@ export async function openStage(input: StageInput): Promise<Stage> {
   });
   if (!parent) {
     const opening = await openRun({ run, job: input.job, resume: false, nowMs: workflowInfo().startTime.getTime() });
-    grant = { ...grant, ...(opening.budgetNanoUsd === null ? {} : { budgetNanoUsd: opening.budgetNanoUsd }), ...(opening.deadlineAtMs === null ? {} : { deadlineAtMs: opening.deadlineAtMs }) };
+    grant = {
+      ...grant,
+      ...(opening.budgetNanoUsd === null ? {} : { budgetNanoUsd: opening.budgetNanoUsd }),
+      ...(opening.deadlineAtMs === null ? {} : { deadlineAtMs: opening.deadlineAtMs }),
+    };
   }
   const prepared = input.program ? { program: input.program, bill: noBill } : await ensureProgram(input.job);
   return { run, ...prepared, grant: () => grant };
@@ -40,7 +44,10 @@ export async function openStage(input: StageInput): Promise<Stage> {
 export function reportProgress(progress: Progress): void {
   const { parent } = workflowInfo();
   // A parent that has just ended no longer listens, and need not.
-  if (parent) void getExternalWorkflowHandle(parent.workflowId).signal(progressSignal, progress).catch(() => undefined);
+  if (parent)
+    void getExternalWorkflowHandle(parent.workflowId)
+      .signal(progressSignal, progress)
+      .catch(() => undefined);
 }
 
 export function startCarrying(bill: Bill, observations: readonly unknown[]): Carried {

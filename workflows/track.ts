@@ -8,7 +8,8 @@ import type { Observation } from '../contracts/scheduling';
 import { decideNext, openTrack } from './activities';
 import type { Progress } from './messages';
 import { refusal } from './refusal';
-import { driveRound, type RoundResult, type Trouble } from './round';
+import type { Trouble } from '../contracts/worker-turns';
+import { driveRound, type RoundResult } from './round';
 
 /** Journal entries that travel with the workflow; all of them lie in the rounds' plans. */
 const JOURNAL_LENGTH = 12;
@@ -59,7 +60,19 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     if (step >= untilStep) return ended('completed', `trained ${step} of ${opening.totalSteps} steps`);
     if (stopRequested()) return ended('stopped', 'stopped as asked');
     const next = await decideNext({
-      ...{ run, track, recipe: opening.recipe, round, step, untilStep, from, grant: grant(), spentNanoUsd: totalNanoUsd(bill), nowMs: Date.now(), current },
+      ...{
+        run,
+        track,
+        recipe: opening.recipe,
+        round,
+        step,
+        untilStep,
+        from,
+        grant: grant(),
+        spentNanoUsd: totalNanoUsd(bill),
+        nowMs: Date.now(),
+        current,
+      },
       ...{ observations, phase, probesLeft: MAX_PROBES - probes, forbidden },
     });
     if (next.kind === 'stop') return ended(next.outcome, next.reason);
@@ -77,7 +90,16 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     if (result.committed.step > step || round > opening.nextRound || from === null) from = { run, track, round };
     step = result.committed.step;
     loss = result.committed.loss ?? loss;
-    options.onProgress({ stage: options.stage, track, step, totalSteps: opening.totalSteps, loss, allocation: current, reason: next.round.reason, spentNanoUsd: totalNanoUsd(bill) });
+    options.onProgress({
+      stage: options.stage,
+      track,
+      step,
+      totalSteps: opening.totalSteps,
+      loss,
+      allocation: current,
+      reason: next.round.reason,
+      spentNanoUsd: totalNanoUsd(bill),
+    });
     const end = result.trouble && endOf(result.trouble, bill);
     if (end) return ended(end.outcome, end.reason);
     if (result.trouble) forbidden = { ...forbidden, ...learn(result.trouble, current) };
@@ -115,10 +137,23 @@ function learn(trouble: Trouble, { workers }: Allocation): Carried['forbidden'] 
   }
 }
 
-const entryOf = ({ track, round, first, last, allocation, reason }: Round): JournalEntry => ({ atMs: Date.now(), track, round, first, last, allocation, reason });
+const entryOf = ({ track, round, first, last, allocation, reason }: Round): JournalEntry => ({
+  atMs: Date.now(),
+  track,
+  round,
+  first,
+  last,
+  allocation,
+  reason,
+});
 
 /** One observation a round: what the slowest part of each step took, and what it cost. */
-function observe(observations: readonly Observation[], round: Round, { committed, bill, telemetry, trouble }: RoundResult, wallMs: number): Observation[] {
+function observe(
+  observations: readonly Observation[],
+  round: Round,
+  { committed, bill, telemetry, trouble }: RoundResult,
+  wallMs: number,
+): Observation[] {
   const steps = committed.step - round.first;
   const complete = telemetry.filter((one) => one.steps > 0);
   if (steps <= 0 || complete.length === 0) return [...observations];

@@ -13,7 +13,12 @@ export async function train(raw: unknown): Promise<TrackResult> {
     const { run, program, bill, grant } = await openStage(input);
     return trainTrack({
       ...{ run, track: input.track, stage: 'train', job: input.job, program, phase: 'run', startFrom: input.startFrom, untilStep: input.untilStep },
-      ...{ carried: input.carried ?? startCarrying(bill, input.observations), grant, stopRequested: () => stop.requested, onProgress: reportProgress },
+      ...{
+        carried: input.carried ?? startCarrying(bill, input.observations),
+        grant,
+        stopRequested: () => stop.requested,
+        onProgress: reportProgress,
+      },
       handOver: (carried) => continueAsNew<typeof train>({ ...input, run, program, grant: grant(), carried }),
     });
   });

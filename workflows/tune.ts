@@ -21,7 +21,10 @@ export async function tune(raw: unknown): Promise<TuneResult> {
   if (!settings) throw refusal('InvalidSpec', 'tune: the job has no tune section; add { "trials": 4, "parameters": { ... } }');
   const running = new Map<string, boolean>();
   const stop = listenForStop(() => {
-    for (const child of running.keys()) void getExternalWorkflowHandle(child).signal(stopSignal).catch(() => undefined);
+    for (const child of running.keys())
+      void getExternalWorkflowHandle(child)
+        .signal(stopSignal)
+        .catch(() => undefined);
   });
   return endingInOrder(stop, async () => {
     const { run, program, grant, bill: opened } = await openStage(input);
@@ -30,7 +33,9 @@ export async function tune(raw: unknown): Promise<TuneResult> {
     const journal: TuneResult['journal'] = [];
     let observations = input.observations;
     let bill = opened;
-    setHandler(progressSignal, (progress: Progress) => reportProgress({ ...progress, stage: 'tune', spentNanoUsd: totalNanoUsd(bill) + progress.spentNanoUsd }));
+    setHandler(progressSignal, (progress: Progress) =>
+      reportProgress({ ...progress, stage: 'tune', spentNanoUsd: totalNanoUsd(bill) + progress.spentNanoUsd }),
+    );
 
     let next = 0;
     let exhausted: string | null = null;
@@ -40,11 +45,25 @@ export async function tune(raw: unknown): Promise<TuneResult> {
     await Promise.all(Array.from({ length: Math.min(settings.parallelism, settings.trials) }, lane));
     const best = bestOf(trials, settings.metric);
     const outcome = stop.requested ? 'stopped' : exhausted !== null ? 'budgetExhausted' : best === null ? 'failed' : 'completed';
-    const reason = exhausted ?? (best === null ? 'no trial came to a result' : `trial ${best} is best of ${trials.length}: ${settings.metric} ${trials.find(({ index }) => index === best)!.value!.toFixed(4)}`);
+    const reason =
+      exhausted ??
+      (best === null
+        ? 'no trial came to a result'
+        : `trial ${best} is best of ${trials.length}: ${settings.metric} ${trials.find(({ index }) => index === best)!.value!.toFixed(4)}`);
     return { outcome, reason, trials: trials.sort((a, b) => a.index - b.index), best, bill, observations, journal };
 
     async function runTrial(index: number): Promise<void> {
-      const history = trials.flatMap(({ parameters, value, state }) => (value === null && state !== 'failed' ? [] : [{ params: parameters, value, state: state === 'failed' ? ('failed' as const) : state === 'pruned' ? ('pruned' as const) : ('complete' as const) }]));
+      const history = trials.flatMap(({ parameters, value, state }) =>
+        value === null && state !== 'failed'
+          ? []
+          : [
+              {
+                params: parameters,
+                value,
+                state: state === 'failed' ? ('failed' as const) : state === 'pruned' ? ('pruned' as const) : ('complete' as const),
+              },
+            ],
+      );
       const suggested = await suggestTrial({ job, history, index });
       const trial: Trial = { index, parameters: suggested.parameters, value: null, step: 0, state: 'running' };
       trials.push(trial);
@@ -53,7 +72,8 @@ export async function tune(raw: unknown): Promise<TuneResult> {
         for (const [rung, share] of settings!.rungs.entries()) {
           const result = await segment(index, suggested.job, sameProgram(job, suggested.job) ? program : undefined, share);
           if (result.outcome !== 'completed' || result.weights === undefined) {
-            if (result.outcome === 'budgetExhausted' || result.outcome === 'deadlineReached' || result.outcome === 'infeasibleGoal') exhausted ??= `tune's share is used up: ${result.reason}`;
+            if (result.outcome === 'budgetExhausted' || result.outcome === 'deadlineReached' || result.outcome === 'infeasibleGoal')
+              exhausted ??= `tune's share is used up: ${result.reason}`;
             update({ state: trial.value === null ? 'failed' : 'pruned', step: result.step });
             return;
           }
@@ -75,7 +95,8 @@ export async function tune(raw: unknown): Promise<TuneResult> {
         bill = addBills(bill, billOfFailure(error));
         update({ state: 'failed' });
         // A job that is wrong is wrong in every trial; a trial that diverged or crashed is its own affair.
-        if (trials.every(({ state }) => state === 'failed') && trials.length === settings!.trials) throw refusal('FunctionFailed', `every trial failed; the last: ${reasonOfFailure(error)}`, undefined, bill);
+        if (trials.every(({ state }) => state === 'failed') && trials.length === settings!.trials)
+          throw refusal('FunctionFailed', `every trial failed; the last: ${reasonOfFailure(error)}`, undefined, bill);
       }
     }
 
@@ -86,7 +107,17 @@ export async function tune(raw: unknown): Promise<TuneResult> {
       const result = await executeChild(train, {
         workflowId,
         cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-        args: [{ job: trialJob, run, track: trialTrack(index), program: trialProgram, grant: shareOf(grant(), bill, settings!.parallelism), untilStep, observations: observations.slice(-8) }],
+        args: [
+          {
+            job: trialJob,
+            run,
+            track: trialTrack(index),
+            program: trialProgram,
+            grant: shareOf(grant(), bill, settings!.parallelism),
+            untilStep,
+            observations: observations.slice(-8),
+          },
+        ],
       });
       running.delete(workflowId);
       bill = addBills(bill, result.bill);
@@ -103,7 +134,8 @@ function shareOf(grant: Grant, spent: Bill, parallelism: number): Grant {
   return { ...grant, budgetNanoUsd: Math.max(0, Math.floor((grant.budgetNanoUsd - totalNanoUsd(spent)) / parallelism)) };
 }
 
-export const stepsOf = ({ training }: Job, { samples }: PrepareAnswer): number => training.steps ?? Math.ceil(((training.epochs ?? 1) * samples) / training.batchSize);
+export const stepsOf = ({ training }: Job, { samples }: PrepareAnswer): number =>
+  training.steps ?? Math.ceil(((training.epochs ?? 1) * samples) / training.batchSize);
 
 /** Trials share the program unless what it is made from differs. */
 export function sameProgram(a: Job, b: Job): boolean {
@@ -122,5 +154,7 @@ function bestOf(trials: readonly Trial[], metric: string): number | null {
   const measured = trials.filter((trial) => trial.value !== null && trial.weights !== undefined && trial.state !== 'failed');
   const furthest = measured.filter(({ step }) => step === Math.max(...measured.map((trial) => trial.step)));
   const sign = metric.endsWith('accuracy') ? -1 : 1;
-  return furthest.reduce<Trial | null>((best, trial) => (best === null || sign * trial.value! < sign * best.value! ? trial : best), null)?.index ?? null;
+  return (
+    furthest.reduce<Trial | null>((best, trial) => (best === null || sign * trial.value! < sign * best.value! ? trial : best), null)?.index ?? null
+  );
 }

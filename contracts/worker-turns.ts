@@ -1,0 +1,82 @@
+import { isErrorCode, isRetryable } from './errors';
+import { addBills, noBill, type Bill } from './money';
+import type { Failure, Telemetry, TrainOutcome } from './round';
+
+/** Why a round is cut short. */
+export type Trouble =
+  | { readonly kind: 'outOfMemory'; readonly memoryMib: number }
+  | { readonly kind: 'timedOut' | 'noSlots' | 'stopped' | 'deadline' }
+  | { readonly kind: 'failed'; readonly error: Failure };
+
+// Enough to ride out a few crashes and waits a round; a function that always fails must not be paid for ever.
+const MAX_CRASHES = 5;
+const MAX_WAITS = 12;
+const MAX_TIMEOUTS = 1;
+const MAX_INVOCATIONS = 200;
+
+export interface WorkerTurns {
+  readonly bill: Bill;
+  readonly telemetry: readonly Telemetry[];
+  /** False when the caller asked to invoke no more. */
+  readonly ended: boolean;
+}
+export interface TurnsWorld {
+  readonly invoke: () => Promise<TrainOutcome>;
+  readonly sleep: (ms: number) => Promise<unknown>;
+  /** Ends the whole round; the other instances find its manifest. */
+  readonly cut: (why: Trouble) => Promise<unknown>;
+  readonly goOn?: () => boolean;
+}
+
+/**
+ * Invokes one worker until its part of the round is durable, and adds up what every attempt cost. A workflow drives its
+ * workers by it, and so does an activity that drives many: hence here, and pure.
+ */
+export async function driveWorkerTurns({ invoke, sleep, cut, goOn = () => true }: TurnsWorld): Promise<WorkerTurns> {
+  let bill = noBill;
+  const telemetry: Telemetry[] = [];
+  const seen = { crashes: 0, waits: 0, timeouts: 0 };
+  for (let invocation = 0; invocation < MAX_INVOCATIONS; invocation++) {
+    if (!goOn()) return { bill, telemetry, ended: false };
+    const outcome = await invoke();
+    bill = addBills(bill, outcome.bill);
+    if ('telemetry' in outcome) telemetry.push(outcome.telemetry);
+    if (outcome.kind === 'done' || outcome.kind === 'superseded') return { bill, telemetry, ended: true };
+    const why = troubleOf(outcome, seen);
+    if (why) {
+      await cut(why);
+      return { bill, telemetry, ended: true };
+    }
+    if (outcome.kind !== 'reached') await sleep(backoffMs(seen.crashes + seen.waits));
+  }
+  await cut({ kind: 'failed', error: { code: 'FunctionFailed', message: `a worker did not end within ${MAX_INVOCATIONS} invocations` } });
+  return { bill, telemetry, ended: true };
+}
+
+/** What an outcome means for the round; null: invoke again, the new instance resolves and goes on. */
+function troubleOf(
+  outcome: Exclude<TrainOutcome, { kind: 'done' | 'superseded' }>,
+  seen: { crashes: number; waits: number; timeouts: number },
+): Trouble | null {
+  switch (outcome.kind) {
+    case 'reached':
+      return null;
+    case 'waiting':
+      return ++seen.waits > MAX_WAITS ? { kind: 'noSlots' } : null;
+    case 'crashed':
+      if (++seen.crashes <= MAX_CRASHES) return null;
+      return {
+        kind: 'failed',
+        error: { code: 'FunctionFailed', message: `the train function crashed ${seen.crashes} times in one round: ${outcome.message}` },
+      };
+    case 'timedOut':
+      return ++seen.timeouts > MAX_TIMEOUTS ? { kind: 'timedOut' } : null;
+    case 'outOfMemory':
+      return { kind: 'outOfMemory', memoryMib: outcome.memoryMib };
+    case 'failed':
+      if (isErrorCode(outcome.error.code) && isRetryable(outcome.error.code) && ++seen.crashes <= MAX_CRASHES) return null;
+      return { kind: 'failed', error: outcome.error };
+  }
+}
+
+const backoffMs = (attempts: number): number => Math.min(5_000, 50 * 2 ** attempts);
