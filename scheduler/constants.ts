@@ -22,6 +22,8 @@ export const BASE_MEMORY_MIB = 180;
 export const BYTES_PER_PARAMETER = 16;
 /** Above this share of a function's memory an allocation is refused. Source: rules, section 2. */
 export const SAFE_MEMORY_SHARE = 0.9;
+/** Above this share collecting garbage slows a function down. Source: rules, section 2. */
+export const KNEE_MEMORY_SHARE = 0.7;
 
 /** A cold start, its spread by worker, and further instances beyond a burst of 1,000. Source: rules, section 2; AWS scaling of 1,000 each 10 s. */
 export const COLD_START_MS = 400;

@@ -1,7 +1,7 @@
 import { parseWith } from '../contracts/job';
 import { DecisionInput, type Decision, type DecisionRequest, type NearestGoals } from '../contracts/scheduling';
 import { candidatesOf, leastMemoryMib } from './candidates';
-import { best, incumbentOf, nearestGoals, probeGain, recommend, withinConsent, worthSwitching } from './choose';
+import { incumbentOf, nearestGoals, probeGain, recommend, withinConsent, worthSwitching } from './choose';
 import {
   PROBE_MAX_MS,
   PROBE_MAX_STEPS,
@@ -9,6 +9,7 @@ import {
   PROBE_MIN_STEPS,
   PROBE_SPEND_SHARE,
   REFUSE_FEASIBILITY,
+  RESCUE_FACTOR,
   SHORTEST_ROUND_MS,
 } from './constants';
 import { fitPerformance } from './model/performance';
@@ -16,10 +17,11 @@ import { workloadOf } from './model/workload';
 import { fitOverheads } from './overheads';
 import { limitsOf, planOf, withSteps, type Plan } from './plan';
 import { bindingTerm, explainProbe, explainRun } from './reason';
-import { formatDuration, formatMib, formatShape, formatUsd } from './words';
+import { formatCount, formatDuration, formatMib, formatShape, formatUsd } from './words';
 
 /** Refusing is for the beginning: later the work done is worth more than the promise broken. */
 const REFUSE_UNTIL_SHARE = 0.1;
+const REFUSE_UNTIL_ROUNDS = 2;
 
 /**
  * What to do next. Pure: the same input gives the same decision.
@@ -55,21 +57,22 @@ export function decideNext(request: DecisionRequest): Decision {
   if (phase === 'profile') {
     const probe = nextProbe(plans, target, input);
     if (probe.kind === 'finish') return { kind: 'finish', allocation: target.allocation, prediction: target.prediction, reason: probe.reason };
-    const affordable = fitBudget(probe.plan, plans, input, nearest);
+    const affordable = fitSpend(probe.plan, plans, input, nearest);
     if ('kind' in affordable) return affordable;
     return { kind: 'probe', allocation: affordable.allocation, prediction: affordable.prediction, reason: probe.reason };
   }
   const current = plans.find((plan) => plan.allocation.workers === input.current?.workers && plan.allocation.memoryMib === input.current.memoryMib);
   const chosen = current && !worthSwitching(current, target, input.switches) ? current : target;
-  const affordable = fitBudget(withDeadline(chosen, input), plans, input, nearest);
+  const affordable = fitSpend(withDeadline(chosen, input), plans, input, nearest);
   if ('kind' in affordable) return affordable;
   return { kind: 'run', allocation: affordable.allocation, prediction: affordable.prediction, reason: explainRun(affordable, plans, all, input) };
 }
 
 /** A goal out of reach is said once something has been seen, before much is spent. */
 function refuse(plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): Decision | undefined {
-  const { observations, accepted, stepsDone, remainingSteps } = input;
-  const early = stepsDone <= REFUSE_UNTIL_SHARE * (stepsDone + remainingSteps);
+  const { observations, accepted, stepsDone, remainingSteps, phase } = input;
+  const rounds = observations.reduce((sum, observation) => sum + observation.merged, 0);
+  const early = phase === 'profile' || rounds <= REFUSE_UNTIL_ROUNDS || stepsDone <= REFUSE_UNTIL_SHARE * (stepsDone + remainingSteps);
   if (accepted !== undefined || observations.length === 0 || !early) return undefined;
   const likeliest = Math.max(...plans.map((plan) => plan.prediction.feasibility));
   if (likeliest >= REFUSE_FEASIBILITY) return undefined;
@@ -94,18 +97,28 @@ function nextProbe(
   const mayMs = target.limits.timeMs === undefined ? Infinity : PROBE_SPEND_SHARE * (target.limits.timeMs + spentMs) - spentMs;
   const mayNanoUsd = goal.budgetNanoUsd === undefined ? Infinity : PROBE_SPEND_SHARE * goal.budgetNanoUsd - spentNanoUsd;
   const incumbent = incumbentOf(plans, goal.minimize) ?? target;
+  const seen = new Set(observations.map(({ allocation }) => `${allocation.workers}x${allocation.memoryMib}`));
   const scored = plans
+    .filter(({ allocation }) => !seen.has(`${allocation.workers}x${allocation.memoryMib}`))
     .map((plan) => {
       const probe = asProbe(plan, remainingSteps);
       const { steps } = probe.allocation;
       const costMs = probe.stepMs * steps;
       const nanoUsd = probe.prediction.roundNanoUsdP95;
       const gain = probeGain(plan, incumbent);
-      return { probe, gain, score: gain / Math.sqrt(goal.minimize === 'time' ? costMs : nanoUsd), costMs, nanoUsd };
+      const byTime = goal.minimize === 'time';
+      // Its steps count, so a probe costs only its start and what its steps take more than the incumbent's.
+      const extra = byTime
+        ? plan.startMs + steps * Math.max(0, plan.stepMs - incumbent.stepMs)
+        : plan.startNanoUsd + steps * Math.max(0, plan.stepNanoUsd - incumbent.stepNanoUsd);
+      return { probe, gain, pays: gain * incumbent.objective > extra, score: gain / Math.sqrt(byTime ? costMs : nanoUsd), costMs, nanoUsd };
     })
     .filter(({ costMs, nanoUsd }) => costMs <= mayMs && nanoUsd <= mayNanoUsd);
-  const next = scored.reduce<(typeof scored)[number] | undefined>((a, b) => (a === undefined || b.score > a.score ? b : a), undefined);
-  if (next === undefined) return finish('one more look would take over a tenth of the limit');
+  if (scored.length === 0) return finish('one more look would take over a tenth of the limit');
+  const next = scored
+    .filter(({ pays }) => pays)
+    .reduce<(typeof scored)[number] | undefined>((a, b) => (a === undefined || b.score > a.score ? b : a), undefined);
+  if (next === undefined) return finish('another look would cost more than it may gain');
   if (next.gain < PROBE_MIN_GAIN) return finish(`another look would gain less than ${PROBE_MIN_GAIN * 100} %`);
   return { kind: 'probe', plan: next.probe, reason: explainProbe(next.probe, target, next.gain) };
 }
@@ -124,33 +137,34 @@ function withDeadline(plan: Plan, { goal, nowMs }: DecisionInput): Plan {
 }
 
 /** The hard guard: a shorter round, then a cheaper allocation, then the end. */
-function fitBudget(plan: Plan, plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): Plan | Decision {
-  const { goal, spentNanoUsd, reservedNanoUsd, remainingSteps } = input;
-  if (goal.budgetNanoUsd === undefined) return plan;
-  const restNanoUsd = goal.budgetNanoUsd - spentNanoUsd - reservedNanoUsd;
+function fitSpend(plan: Plan, plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): Plan | Decision {
+  const { goal, spentNanoUsd, reservedNanoUsd, remainingSteps, accepted } = input;
+  const budgetRest = goal.budgetNanoUsd === undefined ? Infinity : goal.budgetNanoUsd - spentNanoUsd - reservedNanoUsd;
+  const consentRest = accepted === undefined ? Infinity : RESCUE_FACTOR * accepted.totalNanoUsdP95 - spentNanoUsd;
+  const restNanoUsd = Math.min(budgetRest, consentRest);
+  if (restNanoUsd === Infinity) return plan;
   const fitting = (each: Plan): Plan | undefined => {
     // One nano-dollar for rounding up.
     const most = Math.floor((restNanoUsd - each.roundFixedNanoUsdP95 - 1) / each.stepNanoUsdP95);
-    return most < 1 ? undefined : withSteps(each, Math.min(each.allocation.steps, most));
+    return most >= 1 ? withSteps(each, Math.min(each.allocation.steps, most)) : undefined;
   };
   const fits = fitting(plan);
   if (fits) return fits;
-  const cheaper = [...plans].flatMap((each) => fitting(each) ?? []);
-  const cheapest = best(
-    cheaper.map((each) => ({ ...each, objective: each.prediction.remainingNanoUsd.p50 })),
-    'cost',
-  );
-  const found = cheaper.find(
-    (each) => each.allocation.workers === cheapest?.allocation.workers && each.allocation.memoryMib === cheapest.allocation.memoryMib,
-  );
-  if (found) return found;
+  const cheaper = plans.flatMap((each) => fitting(each) ?? []);
+  if (cheaper.length > 0) return cheaper.reduce((a, b) => (b.prediction.remainingNanoUsd.p50 < a.prediction.remainingNanoUsd.p50 ? b : a));
   const least = Math.min(...plans.map((each) => each.roundFixedNanoUsdP95 + each.stepNanoUsdP95));
+  const next = `the cheapest next step may cost ${formatUsd(least)}; ${formatCount(remainingSteps, 'step')} to go`;
+  if (consentRest < budgetRest) {
+    return {
+      kind: 'infeasibleGoal',
+      reason: `The run has cost ${formatUsd(spentNanoUsd)}, and ${RESCUE_FACTOR} times the plan it started with is ${formatUsd(RESCUE_FACTOR * accepted!.totalNanoUsdP95)}: ${next}. Set the goal anew to go on.`,
+      nearest,
+    };
+  }
+  const kept = reservedNanoUsd > 0 ? ` beside ${formatUsd(reservedNanoUsd)} kept for later stages` : '';
   return {
     kind: 'budgetExhausted',
-    reason:
-      `${formatUsd(Math.max(0, restNanoUsd))} of the budget of ${formatUsd(goal.budgetNanoUsd)} is left` +
-      `${reservedNanoUsd > 0 ? ` beside ${formatUsd(reservedNanoUsd)} kept for later stages` : ''}, ` +
-      `and the cheapest next step may cost ${formatUsd(least)}; ${remainingSteps} steps are left.`,
+    reason: `${formatUsd(Math.max(0, restNanoUsd))} of the budget of ${formatUsd(goal.budgetNanoUsd!)} is left${kept}, and ${next}.`,
     nearest,
   };
 }

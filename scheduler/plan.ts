@@ -24,6 +24,10 @@ export interface Plan {
   readonly stepNanoUsdP95: number;
   readonly roundFixedNanoUsdP95: number;
   readonly stepMs: number;
+  readonly stepNanoUsd: number;
+  /** What it costs to begin with this allocation; 0 for the current one. */
+  readonly startMs: number;
+  readonly startNanoUsd: number;
 }
 export interface PlanContext {
   readonly input: DecisionInput;
@@ -95,6 +99,9 @@ export function planOf(shape: Shape, { input, model, overheads, limits }: PlanCo
     stepNanoUsdP95,
     roundFixedNanoUsdP95,
     stepMs: predicted.stepMs,
+    stepNanoUsd,
+    startMs: coldMs,
+    startNanoUsd: coldNanoUsd,
   };
 }
 

@@ -20,7 +20,7 @@ export function explainProbe(probe: Plan, target: Plan, gain: number | undefined
   const what = `Trying ${formatShape(probe.allocation)} for ${formatCount(probe.allocation.steps, 'step')} that count`;
   if (gain === undefined)
     return `${what}: by the size of the model and the batch it should do best, at about ${formatDuration(probe.stepMs)} a step.`;
-  if (same(probe, target)) return `${what}: it looks best so far, and one more look should make sure.`;
+  if (same(probe, target)) return `${what}: by what was seen so far it should do best, and nobody has tried it yet.`;
   return `${what}: it may beat ${formatShape(target.allocation)}, with an expected gain of ${(gain * 100).toFixed(0)} %.`;
 }
 
@@ -39,7 +39,7 @@ export function bindingTerm(plans: readonly Plan[], { goal, nowMs, spentNanoUsd 
   return (
     `The goal is out of reach: with ${limits.join(' and ')} left, the nearest plan, ${formatShape(closest.allocation)}, needs ` +
     `${formatDuration(remainingMs.p50)} (${formatDuration(remainingMs.p05)} to ${formatDuration(remainingMs.p95)}) and ${formatUsd(remainingNanoUsd.p50)}` +
-    `${ways.length > 0 ? `; ${ways.join(', or ')}, would do` : ''}.`
+    `${ways.length > 0 ? `; ${ways.join(' or ')} would do` : ''}.`
   );
 }
 
@@ -60,7 +60,7 @@ function against(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], { g
   const gainOf = (plan: Plan) =>
     goal.minimize === 'time' ? formatDuration(Math.abs(chosen.objective - plan.objective)) : formatUsd(Math.abs(chosen.objective - plan.objective));
   if (tempting && tempting.prediction.feasibility < ACCEPT_FEASIBILITY) {
-    return `${formatShape(tempting.allocation)} would save ${gainOf(tempting)} but ${formatShare(tempting.prediction.feasibility)} sure to keep the limits is too little`;
+    return `${formatShape(tempting.allocation)} would save ${gainOf(tempting)} but would keep the limits with a chance of only ${formatShare(tempting.prediction.feasibility)}`;
   }
   if (tempting) return `${formatShape(tempting.allocation)} might save ${gainOf(tempting)}, too little to switch for`;
   const next =
