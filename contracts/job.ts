@@ -70,7 +70,7 @@ export const Job = z.strictObject({
   loss: Loss,
   training: Training,
   tune: Tune.optional(),
-  evaluate: z.strictObject({ require: z.record(z.enum(['accuracy', 'loss', 'rmse', 'mae', 'r2']), z.number()).optional() }).optional(),
+  evaluate: z.strictObject({ require: z.partialRecord(z.enum(['accuracy', 'loss', 'rmse', 'mae', 'r2']), z.number()).optional() }).optional(),
   deploy: z
     .strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes') })
     .optional(),
