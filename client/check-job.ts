@@ -40,7 +40,7 @@ export async function checkJob(job: Job, nowMs = Date.now()): Promise<CheckedJob
   }
   await attempt(() => checkSplits(job, dataSets));
   const { train } = dataSets;
-  const model = train && (await attempt(() => checkLoss(job, train))) && (await attempt(() => checkModel(job)));
+  const model = train && (await attempt(() => checkLoss(job, train))) && (await attempt(() => checkModel(job, train)));
   if (problems.length > 0 || !train || !model) throw together(problems);
   return {
     dataSets,

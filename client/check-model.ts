@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import type { DataSetManifest } from '../contracts/data-set';
 import { SmltError } from '../contracts/errors';
 import type { Job } from '../contracts/job';
 import { openObjectStore } from '../storage';
+import { laneBatches } from '../training/lanes';
+import { buildProgram } from '../training/prepare';
 
 /** The forward graph that a job names. @throws {SmltError} `InvalidModel` when it cannot be read */
 export async function readOnnx(uri: string): Promise<Uint8Array> {
@@ -16,10 +19,24 @@ export async function readOnnx(uri: string): Promise<Uint8Array> {
 }
 
 export interface ModelFacts {
-  readonly source: 'layers' | 'onnx';
+  readonly paramCount: number;
+  readonly peakMemoryMib: number;
+  readonly forwardFlopsPerSample: number;
 }
 
-export async function checkModel({ model }: Job): Promise<ModelFacts> {
-  if ('onnx' in model) await readOnnx(model.onnx);
-  return { source: 'onnx' in model ? 'onnx' : 'layers' };
+/**
+ * Builds the training graphs and throws them away: what `prepare` would refuse is refused here, before anything runs.
+ * @throws {SmltError} `InvalidModel`, `InvalidSpec` or `UnsupportedOperator`
+ */
+export async function checkModel({ model, loss, training }: Job, { featureShape, target }: DataSetManifest): Promise<ModelFacts> {
+  const { program } = buildProgram({
+    model: 'onnx' in model ? { onnx: await readOnnx(model.onnx) } : model,
+    loss,
+    featureShape,
+    target,
+    seed: training.seed,
+    laneBatches: [...new Set(laneBatches(training.batchSize, training.lanes))],
+  });
+  const { paramCount, peakMemoryMib, forwardFlopsPerSample } = program;
+  return { paramCount, peakMemoryMib, forwardFlopsPerSample };
 }

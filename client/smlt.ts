@@ -59,8 +59,14 @@ export class Smlt {
    */
   async start(input: JobInput, options: StartOptions = {}): Promise<RunHandle> {
     const job = parseJob(input);
-    const runId = checkRunId(options.runId ?? defaultRunId(job.name));
+    checkRunId(options.runId ?? defaultRunId(job.name));
     await checkJob(job);
+    return this.startChecked(job, options);
+  }
+
+  /** As `start`, for a job that `checkJob` has passed already. */
+  async startChecked(job: Job, options: StartOptions = {}): Promise<RunHandle> {
+    const runId = checkRunId(options.runId ?? defaultRunId(job.name));
     const used = await readJson(this.store, Spec, names.spec(runId, 0));
     if (used && canonicalJson(used.job) !== canonicalJson(job))
       throw new SmltError('RunExists', `run id ${runId} was used for another job (${used.job.name}); expected a new id, or \`smlt resume ${runId}\``);
@@ -125,7 +131,8 @@ export class Smlt {
     throw new SmltError('RunExists', `run id ${runId} is in use for another job; expected a new id`);
   }
 
-  private async newestJob(runId: string): Promise<Job> {
+  /** The job of a run as it was last started or resumed. @throws {SmltError} `RunMissing` */
+  async newestJob(runId: string): Promise<Job> {
     const specs = await this.store.list(`runs/${runId}/specs/`);
     const newest = Math.max(-1, ...specs.map((name) => Number(name.slice(name.lastIndexOf('/') + 1))));
     const spec = newest < 0 ? undefined : await readJson(this.store, Spec, names.spec(runId, newest));

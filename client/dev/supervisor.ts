@@ -9,7 +9,7 @@ import { connectTo, registerSearchAttributes, serverReady } from '../temporal/co
 import { devServerArguments } from '../temporal/dev-server';
 import { findTemporalBinary } from '../temporal/find-binary';
 import { givenServer, localServer, type TemporalServer } from '../temporal/given-server';
-import type { DevState} from './dev-state';
+import type { DevState } from './dev-state';
 import { readDevState, touchLastUsed } from './dev-state';
 import { writableFolder, writeJson } from './files';
 import { watchIdle } from './idle';
@@ -144,23 +144,26 @@ function temporalServer(path: string, server: TemporalServer, ports: Ports, home
   };
 }
 
-const saysReady = (line: string): boolean => {
-  if (!line.startsWith('{')) return false;
-  try {
-    return (JSON.parse(line) as { ready?: unknown }).ready === true;
-  } catch {
-    return false;
-  }
-};
+/** A process says that it serves in one line of JSON. */
+const says =
+  (field: 'endpoint' | 'ready') =>
+  (line: string): boolean => {
+    if (!line.startsWith('{')) return false;
+    try {
+      return Boolean((JSON.parse(line) as Record<string, unknown>)[field]);
+    } catch {
+      return false;
+    }
+  };
 
 function lambdaServer(home: Home, environment: DevOptions['environment'], port: number): ServiceDefinition {
   return {
     name: 'lambda',
     title: 'the Lambda server',
     command: process.execPath,
-    args: [built('platforms/local-lambda/main.js')],
-    environment: { ...environment, SMLT_LAMBDA_PORT: String(port), SMLT_LAMBDA_DIR: home.functions },
-    becameReady: ({ line }) => line(saysReady),
+    args: [built('platforms/local-lambda/main.js'), '--state-dir', home.functions, '--port', String(port)],
+    environment,
+    becameReady: ({ line }) => line(says('endpoint')),
     readyWithinMs: 30_000,
     graceMs: 5_000,
   };
@@ -181,7 +184,7 @@ function temporalWorker(state: DevState, environment: DevOptions['environment'])
       SMLT_LAMBDA_ENDPOINT: state.lambdaEndpoint,
       SMLT_CACHE_DIR: cacheDir(environment),
     },
-    becameReady: ({ line }) => line(saysReady),
+    becameReady: ({ line }) => line(says('ready')),
     readyWithinMs: 90_000,
     graceMs: 15_000,
   };

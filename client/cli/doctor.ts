@@ -1,0 +1,20 @@
+import { Command } from 'commander';
+import { examine } from '../doctor';
+import { homeOf } from '../home';
+import { EXIT } from './exit-codes';
+import { painter, print, printJson } from './output';
+
+/** `smlt doctor`: what was found, what is missing, how to get it. */
+export function doctorCommand(): Command {
+  return new Command('doctor')
+    .description('look at what smlt needs: what is there, what is missing, how to get it')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      const findings = await examine(homeOf(), process.env);
+      if (findings.some(({ state }) => state === 'broken')) process.exitCode = EXIT.failed;
+      if (json) return printJson(findings);
+      const paint = painter(process.stdout);
+      const marks = { ok: paint('green', '✓'), missing: paint('yellow', '-'), broken: paint('red', '✗') };
+      for (const { what, state, detail } of findings) print(`${marks[state]} ${what.padEnd(17)} ${detail.split('\n').join(`\n${' '.repeat(20)}`)}`);
+    });
+}

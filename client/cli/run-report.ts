@@ -1,0 +1,165 @@
+import { spentNanoUsd, stages, totalNanoUsd } from '../../contracts/money';
+import type { JournalEntry, RunRecord, Trial } from '../../contracts/pipeline';
+import { usd } from '../../contracts/units';
+import type { Paint } from './output';
+import { allocationText, clock, count, dollars, lossText, percent, plural } from './words';
+
+/** A stretch of steps that one allocation did. */
+export interface AllocationUse {
+  readonly track: string;
+  readonly workers: number;
+  readonly memoryMib: number;
+  readonly steps: number;
+  readonly reason: string;
+}
+
+/** Joins rounds of one track that kept their allocation; the reason is that of the first. */
+export function allocationsOf(journal: readonly JournalEntry[]): AllocationUse[] {
+  const uses: AllocationUse[] = [];
+  for (const { track, allocation, first, last, reason } of journal) {
+    const steps = last - first + 1;
+    const i = uses.findLastIndex((use) => use.track === track);
+    const before = uses[i];
+    if (before && before.workers === allocation.workers && before.memoryMib === allocation.memoryMib)
+      uses[i] = { ...before, steps: before.steps + steps };
+    else uses.push({ track, workers: allocation.workers, memoryMib: allocation.memoryMib, steps, reason });
+  }
+  return uses;
+}
+
+/** The document of `--json` (docs/cli.md). */
+export function runDocument(record: RunRecord, uiUrl: string | undefined) {
+  const metrics = record.metrics ?? {};
+  return {
+    runId: record.runId,
+    status: record.status,
+    reason: record.reason,
+    stages: record.stages,
+    steps: record.step,
+    totalSteps: record.totalSteps,
+    loss: record.loss,
+    weightsSha256: record.weightsSha256,
+    metrics,
+    costUsd: Object.fromEntries(stages.map((stage) => [stage, usd(record.ledger[stage] ? totalNanoUsd(record.ledger[stage]) : 0)])),
+    wallMs: record.updatedAtMs - record.startedAtMs,
+    deadlineMarginMs: record.deadlineAtMs === null ? null : record.deadlineAtMs - record.updatedAtMs,
+    allocations: allocationsOf(record.journal),
+    trials: record.trials.map(({ index, state, value, step, parameters }) => ({ index, state, value, step, parameters })),
+    modelUri: record.modelUri,
+    version: record.version,
+    functionName: record.functionName,
+    notices: record.notices,
+    uiUrl: uiUrl ?? null,
+  };
+}
+
+/** What a person reads at the end of a run. */
+export function describeRun(record: RunRecord, uiUrl: string | undefined, paint: Paint): string {
+  const rows: [string, string][] = [];
+  const best = bestTrial(record.trials);
+  if (record.metrics) rows.push(['result', metricsText(record.metrics)]);
+  rows.push(['training', `${count(record.step)} of ${plural(record.totalSteps, 'step')}, last loss ${lossText(record.loss)}`]);
+  if (best) rows.push(['best trial', `${trialText(best)}, of ${plural(record.trials.length, 'trial')} (${trialStates(record.trials)})`]);
+  for (const [i, text] of allocationLines(record).entries()) rows.push([i === 0 ? 'allocations' : '', text]);
+  rows.push(['spent', spendLine(record)], ['time', timeLine(record)]);
+  if (record.modelUri) rows.push(['model', `${record.modelUri}${record.version ? ` (version ${record.version})` : ''}`]);
+  if (record.weightsSha256) rows.push(['weights', `sha256 ${record.weightsSha256.slice(0, 16)}…`]);
+  if (uiUrl) rows.push(['Temporal UI', uiUrl]);
+  for (const text of record.notices) rows.push(['note', text]);
+  const lines = rows.map(([name, text]) => `  ${paint('dim', name.padEnd(12))} ${text}`);
+  const next = nextSteps(record);
+  const tail =
+    next.length === 0 ? [] : ['', paint('bold', 'Next'), ...next.map(([command, why]) => `  ${command}${why ? `   ${paint('dim', why)}` : ''}`)];
+  return [headline(record, paint), '', ...lines, ...tail].join('\n');
+}
+
+function headline({ runId, status, reason }: RunRecord, paint: Paint): string {
+  const why = reason === '' ? '' : `: ${reason}`;
+  if (status === 'completed') return paint('green', `✓ ${runId} is done${why}`);
+  if (status === 'running') return `● ${runId} is running${why}`;
+  return paint(status === 'failed' ? 'red' : 'yellow', `${status === 'failed' ? '✗' : '!'} ${runId}: ${outcomeWords[status]}${why}`);
+}
+
+const outcomeWords: Readonly<Record<Exclude<RunRecord['status'], 'completed' | 'running'>, string>> = {
+  budgetExhausted: 'the budget was reached; the best model so far is kept',
+  deadlineReached: 'the deadline was reached; the best model so far is kept',
+  infeasibleGoal: 'the goal cannot be met',
+  stopped: 'stopped',
+  pruned: 'pruned',
+  gateMissed: 'a required metric was missed, so nothing was deployed',
+  diverged: 'training diverged; the last good checkpoint is kept',
+  failed: 'failed',
+};
+
+function metricsText({ accuracy, loss, rmse, mae, r2 }: NonNullable<RunRecord['metrics']>): string {
+  const parts = [`loss ${lossText(loss)}`];
+  if (accuracy !== undefined) parts.unshift(`accuracy ${percent(accuracy)}`);
+  if (rmse !== undefined) parts.push(`RMSE ${rmse.toPrecision(4)}`);
+  if (mae !== undefined) parts.push(`MAE ${mae.toPrecision(4)}`);
+  if (r2 !== undefined) parts.push(`R² ${r2.toFixed(4)}`);
+  return parts.join(', ');
+}
+
+/** The value is what tuning compares; whether more or less is better is tuning's affair, so the one that went on is shown. */
+function bestTrial(trials: readonly Trial[]): Trial | undefined {
+  const finished = trials.filter(({ state, value }) => state === 'complete' && value !== null);
+  const furthest = Math.max(...finished.map(({ step }) => step));
+  return finished.filter(({ step }) => step === furthest).sort((a, b) => (a.value ?? 0) - (b.value ?? 0))[0];
+}
+
+function trialText({ index, parameters, value }: Trial): string {
+  const set = Object.entries(parameters).map(([path, chosen]) => `${path.split('.').at(-1)} ${typeof chosen === 'number' ? Number(chosen.toPrecision(3)) : chosen}`); // prettier-ignore
+  return `number ${index}: ${set.join(', ')}${value === null ? '' : ` (${Number(value.toPrecision(4))})`}`;
+}
+
+function trialStates(trials: readonly Trial[]): string {
+  const states = new Map<string, number>();
+  for (const { state } of trials) states.set(state, (states.get(state) ?? 0) + 1);
+  return [...states].map(([state, n]) => `${n} ${state}`).join(', ');
+}
+
+const SHOWN_ALLOCATIONS = 8;
+function allocationLines({ journal }: RunRecord): string[] {
+  const uses = allocationsOf(journal);
+  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map(({ track, workers, memoryMib, steps, reason }) => `${track}: ${allocationText({ workers, memoryMib, steps })} for ${plural(steps, 'step')}: ${reason}`); // prettier-ignore
+  return uses.length > SHOWN_ALLOCATIONS ? [...lines, `... and ${plural(uses.length - SHOWN_ALLOCATIONS, 'more change')} (--json lists all)`] : lines;
+}
+
+function spendLine({ ledger, budgetNanoUsd }: RunRecord): string {
+  const spent = spentNanoUsd(ledger);
+  const by = stages.flatMap((stage) => (ledger[stage] ? [`${stage} ${dollars(totalNanoUsd(ledger[stage]))}`] : []));
+  const of = budgetNanoUsd === null ? '' : ` of ${dollars(budgetNanoUsd)} (${((100 * spent) / budgetNanoUsd).toFixed(1)} %)`;
+  return `${dollars(spent)}${of} at AWS list price${by.length > 0 ? `: ${by.join(', ')}` : ''}. Run locally: nothing is charged`;
+}
+
+function timeLine({ startedAtMs, updatedAtMs, deadlineAtMs }: RunRecord): string {
+  const wall = clock(updatedAtMs - startedAtMs);
+  if (deadlineAtMs === null) return wall;
+  const margin = deadlineAtMs - updatedAtMs;
+  return `${wall} of ${clock(deadlineAtMs - startedAtMs)} (${margin >= 0 ? `${clock(margin)} left` : `${clock(-margin)} late`})`;
+}
+
+function nextSteps({ runId, status, functionName, name, modelUri }: RunRecord): [string, string][] {
+  switch (status) {
+    case 'completed': {
+      const deployed = functionName?.replace(/^smlt-model-/, '') ?? (modelUri ? name : undefined);
+      return deployed ? [[`smlt predict ${deployed} --data DATASET --index 0`, 'ask the deployed function'], ['smlt list', 'all runs']] : [['smlt list', 'all runs']]; // prettier-ignore
+    }
+    case 'budgetExhausted':
+      return [[`smlt resume ${runId} --budget USD`, 'go on with more money']];
+    case 'deadlineReached':
+      return [[`smlt resume ${runId} --deadline 20m`, 'go on with more time']];
+    case 'infeasibleGoal':
+      return [[`smlt resume ${runId} --budget USD --deadline 1h`, 'go on with a goal that can be met']];
+    case 'stopped':
+      return [[`smlt resume ${runId}`, 'go on where it stopped']];
+    case 'gateMissed':
+    case 'diverged':
+    case 'failed':
+      return [[`smlt logs ${runId}`, 'what was said'], [`smlt resume ${runId} JOB`, 'go on with a corrected job']]; // prettier-ignore
+    case 'running':
+      return [[`smlt stop ${runId}`, ''], [`smlt set-goal ${runId} --budget USD`, '']]; // prettier-ignore
+    case 'pruned':
+      return [];
+  }
+}

@@ -1,0 +1,31 @@
+import { Command } from 'commander';
+import { SmltError } from '../../contracts/errors';
+import { connect } from '../connect';
+import { goalChange, withGoalOptions } from './goal-options';
+import { print } from './output';
+
+interface SetGoalOptions {
+  readonly deadline?: string | false;
+  readonly budget?: number | false;
+  readonly minimize?: 'cost' | 'time';
+}
+
+/** `smlt set-goal RUN`: changes what a running run aims for. */
+export function setGoalCommand(): Command {
+  return withGoalOptions(new Command('set-goal').description('change the goal of a running run').argument('<run>', 'run id'))
+    .option('--no-deadline', 'lift the deadline')
+    .option('--no-budget', 'lift the budget')
+    .action(async (runId: string, _: unknown, command: Command) => {
+      // A --no-x option gives x a default of true, which is no wish of the user's.
+      const options = Object.fromEntries(Object.entries(command.opts()).filter(([, value]) => value !== true)) as SetGoalOptions;
+      const change = goalChange(options);
+      if (Object.keys(change).length === 0) throw new SmltError('InvalidSpec', 'nothing to change: give --deadline, --budget, --minimize, --no-deadline or --no-budget'); // prettier-ignore
+      const smlt = await connect({ start: false });
+      try {
+        await smlt.handle(runId).setGoal(change);
+        print(`run ${runId} has a new goal`);
+      } finally {
+        await smlt.close();
+      }
+    });
+}

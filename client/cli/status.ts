@@ -1,0 +1,46 @@
+import { Command } from 'commander';
+import { SmltError } from '../../contracts/errors';
+import { checkRunId } from '../../contracts/names';
+import { connect } from '../connect';
+import { readRun } from '../store-records';
+import { exitCodeOf } from './exit-codes';
+import { note } from './output';
+import { openHomeStore } from './open-store';
+import { report, watchRun } from './watch-run';
+
+/** `smlt status RUN`: the newest state of a run; from the store alone when no Temporal server runs. */
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('show a run')
+    .argument('<run>', 'run id')
+    .option('--json', 'print one JSON document')
+    .option('--follow', 'stay until the run ends')
+    .action(async (runId: string, { json = false, follow }: { json?: boolean; follow?: true }) => {
+      checkRunId(runId);
+      const stored = await readRun(await openHomeStore(), runId);
+      if (stored && stored.status !== 'running') {
+        report(stored, undefined, json);
+        if (follow) process.exitCode = exitCodeOf(stored.status);
+        return;
+      }
+      const smlt = await connect({ start: false }).catch((error: unknown) => {
+        if (stored && error instanceof SmltError && error.code === 'TemporalUnavailable') return undefined;
+        throw stored
+          ? error
+          : new SmltError('RunMissing', `no run ${runId} in the store, and ${lowerFirst((error as Error).message)}`, { cause: error });
+      });
+      if (!smlt) {
+        note('smlt dev is not running: this is what the store knows. The run goes on when it is started again.');
+        return report(stored!, undefined, json);
+      }
+      try {
+        const handle = smlt.handle(runId);
+        if (follow) process.exitCode = await watchRun(handle, { json, ephemeral: false });
+        else report(await handle.status(), handle.uiUrl, json);
+      } finally {
+        await smlt.close();
+      }
+    });
+}
+
+const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);

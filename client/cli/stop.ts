@@ -1,0 +1,23 @@
+import { Command } from 'commander';
+import { connect } from '../connect';
+import { print } from './output';
+import { report } from './watch-run';
+
+/** `smlt stop RUN`: ends a run at its newest complete step. What it has is kept, and `smlt resume` goes on from it. */
+export function stopCommand(): Command {
+  return new Command('stop')
+    .description('end a run at its newest complete step; `smlt resume` goes on from there')
+    .argument('<run>', 'run id')
+    .option('--wait', 'wait until it has ended, and show it')
+    .action(async (runId: string, { wait }: { wait?: true }) => {
+      const smlt = await connect({ start: false });
+      try {
+        const handle = smlt.handle(runId);
+        await handle.stop();
+        if (wait) report(await handle.result(), handle.uiUrl, false);
+        else print(`run ${runId} is stopping`);
+      } finally {
+        await smlt.close();
+      }
+    });
+}

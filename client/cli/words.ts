@@ -1,0 +1,29 @@
+import type { Allocation } from '../../contracts/round';
+import { usd } from '../../contracts/units';
+
+/** $0.0312: enough digits to see small sums, never a rounded zero. */
+export function dollars(nanoUsd: number): string {
+  const amount = usd(nanoUsd);
+  if (amount === 0) return '$0';
+  return `$${amount >= 1 ? amount.toFixed(2) : amount >= 0.001 ? amount.toFixed(4) : amount.toFixed(7)}`;
+}
+
+/** 0:42, 12:05, 3:07:09. */
+export function clock(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  const [h, m, s] = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const two = (n: number) => String(n).padStart(2, '0');
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+export const count = (n: number): string => n.toLocaleString('en-US');
+export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+export const plural = (n: number, word: string): string => `${count(n)} ${word}${n === 1 ? '' : 's'}`;
+export const lossText = (loss: number | null): string => (loss === null ? '-' : loss >= 0.001 ? loss.toFixed(4) : loss.toExponential(2));
+export const allocationText = ({ workers, memoryMib }: Allocation): string => `${plural(workers, 'worker')} x ${count(memoryMib)} MiB`;
+
+/** Text columns, two spaces apart. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n'); // prettier-ignore
+}

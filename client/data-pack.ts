@@ -1,0 +1,90 @@
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { DataSetManifest } from '../contracts/data-set';
+import { SmltError } from '../contracts/errors';
+import { sha256Hex } from '../storage';
+import { finishManifest, packDataSet, type RawDataSet } from '../training/data-set';
+import { decodeNpy } from '../training/npy';
+import { decodeSafetensors } from '../training/safetensors';
+
+export interface PackOptions {
+  readonly kind: 'class' | 'values' | undefined;
+  readonly classes: number | undefined;
+  readonly seed: number;
+  readonly samplesPerShard: number;
+}
+
+interface Array_ {
+  readonly shape: readonly number[];
+  readonly values: ArrayLike<number>;
+  readonly integers: boolean;
+}
+
+/** Features and targets, each an .npy file, or `file.safetensors:tensor`. @throws {SmltError} `BadData` */
+export async function packFiles(features: string, targets: string, folder: string, options: PackOptions): Promise<DataSetManifest> {
+  const x = await readArray(features);
+  const y = await readArray(targets);
+  const [samples = 0, ...featureShape] = x.shape;
+  if (x.shape.length < 2) throw new SmltError('BadData', `${features}: expected an array [samples, ...], got [${x.shape.join(', ')}]`);
+  if (y.shape[0] !== samples) throw new SmltError('BadData', `${targets}: ${y.shape[0] ?? 'no'} targets for ${samples} samples; expected one each`);
+  const kind = options.kind ?? (y.integers && y.values.length === samples ? 'class' : 'values');
+  const classes = kind === 'class' ? (options.classes ?? Math.max(1, largest(y.values)) + 1) : undefined;
+  return packInto(folder, { features: Float32Array.from(x.values), featureShape, targets: y.values, kind, classes, seed: options.seed, samplesPerShard: options.samplesPerShard }); // prettier-ignore
+}
+
+/** Writes a data set beside its place and moves it there whole: a half-written one never has its name. */
+export async function packInto(folder: string, raw: RawDataSet): Promise<DataSetManifest> {
+  const target = resolve(folder);
+  const aside = `${target}.${process.pid}.new`;
+  const packed = packDataSet(raw);
+  const manifest = finishManifest(packed, (bytes) => sha256Hex(bytes));
+  const present: string[] = await readdir(target).catch(() => []);
+  if (present.length > 0 && !present.includes('manifest.json'))
+    throw new SmltError('BadData', `${target} holds other files; name a new or an empty folder`);
+  try {
+    await mkdir(aside, { recursive: true });
+    for (const { file, bytes } of packed.shards) await writeFile(join(aside, file), bytes);
+    await writeFile(join(aside, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+    await mkdir(dirname(target), { recursive: true });
+    await rm(target, { recursive: true, force: true });
+    await rename(aside, target);
+  } finally {
+    await rm(aside, { recursive: true, force: true });
+  }
+  return manifest;
+}
+
+async function readArray(source: string): Promise<Array_> {
+  const [, path = source, tensor] = /^(.*\.safetensors):(.+)$/.exec(source) ?? [];
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    throw new SmltError('BadData', `${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`, { cause: error }); // prettier-ignore
+  }
+  try {
+    if (path.endsWith('.npy')) {
+      const { shape, dtype, data } = decodeNpy(bytes);
+      return { shape, values: data, integers: /[iu]/.test(dtype) };
+    }
+    if (path.endsWith('.safetensors')) return fromSafetensors(bytes, tensor);
+  } catch (error) {
+    throw error instanceof SmltError ? new SmltError(error.code, `${source}: ${error.message}`, { cause: error }) : error;
+  }
+  throw new SmltError('BadData', `${source}: expected an .npy file, or file.safetensors:tensor`);
+}
+
+function fromSafetensors(bytes: Uint8Array, name: string | undefined): Array_ {
+  const { tensors } = decodeSafetensors(bytes);
+  const wanted = name ?? (tensors.size === 1 ? [...tensors.keys()][0] : undefined);
+  const tensor = wanted === undefined ? undefined : tensors.get(wanted);
+  if (!tensor) throw new SmltError('BadData', `expected file.safetensors:tensor with one of ${[...tensors.keys()].join(', ')}`);
+  const { shape, data } = tensor;
+  return { shape, values: data instanceof BigInt64Array ? Float64Array.from(data, Number) : data, integers: !(data instanceof Float32Array || data instanceof Float64Array) }; // prettier-ignore
+}
+
+function largest(values: ArrayLike<number>): number {
+  let most = -Infinity;
+  for (let i = 0; i < values.length; i++) if (values[i]! > most) most = values[i]!;
+  return most;
+}
