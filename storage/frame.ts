@@ -71,7 +71,7 @@ export function checkValue(value: Uint8Array, { bytes, sha256 }: FrameHeader, wh
 /** The value inside a whole frame, as a copy of its own, so that it starts at offset 0 and floats can be viewed in place. */
 export function decodeFrame(framed: Uint8Array, where: string): Uint8Array {
   const header = parseHeader(framed.subarray(0, headerBytes), framed.byteLength, where);
-  return checkValue(framed.slice(headerBytes), header, where);
+  return checkValue(new Uint8Array(framed.subarray(headerBytes)), header, where);
 }
 
 /** What a second writer with other bytes is told. */

@@ -63,7 +63,7 @@ export class FilesObjectStore implements ObjectStore {
       signal?.throwIfAborted();
       const stored = await this.read(path);
       if (stored !== undefined) return stored;
-      if (await this.putIfAbsent(path, frame, bytes)) return bytes.slice();
+      if (await this.putIfAbsent(path, frame, bytes)) return new Uint8Array(bytes); // a Buffer's slice would be a view
     }
   }
 

@@ -81,7 +81,7 @@ export class S3ObjectStore implements ObjectStore {
   async decide(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
     const frame = frameOf([bytes]);
     for (;;) {
-      if (await this.putIfAbsent(name, frame, bytes, signal)) return bytes.slice();
+      if (await this.putIfAbsent(name, frame, bytes, signal)) return new Uint8Array(bytes); // a Buffer's slice would be a view
       const stored = await this.read(name, signal);
       if (stored !== undefined) return stored;
     }

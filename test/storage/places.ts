@@ -11,6 +11,8 @@ import { fullPath, pathOfName } from '../../storage/files/inbox-paths';
 export interface Place {
   /** A store of its own for each call. */
   uri(): string;
+  /** How many names the listing test makes: several pages, in seconds. */
+  readonly manyNames: number;
   /** Overwrites what lies under a name with other raw bytes, frame and all. */
   damage(uri: string, name: string, change: (stored: Buffer) => Uint8Array): Promise<void>;
   close(): Promise<void>;
@@ -23,6 +25,7 @@ function folderPlace(parent: string, scheme: string, pathOf: (root: string, name
     const folder = mkdtempSync(join(parent, 'smlt-test-'));
     let count = 0;
     return {
+      manyNames: 10_000,
       uri: () => pathToFileURL(join(folder, `store ${count++}`)).href.replace(/^file:/, `${scheme}:`),
       async damage(uri, name, change) {
         const path = pathOf(decodeURIComponent(new URL(uri).pathname), name);
@@ -59,6 +62,7 @@ async function s3Place(binary: string): Promise<Place> {
   const raw = new S3Client({ endpoint: server.endpoint, region: 'us-east-1', forcePathStyle: true });
   let count = 0;
   return {
+    manyNames: 2_500,
     uri: () => `s3://${server.bucket}/store-${count++}/deep?endpoint=${encodeURIComponent(server.endpoint)}`,
     async damage(uri, name, change) {
       const { hostname, pathname } = new URL(uri);
