@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import * as ort from 'onnxruntime-node';
 import { SmltError } from '../contracts/errors';
 import type { Program } from '../contracts/program';
+import { probeModel } from './cpu-probe-model';
 
 /**
  * Runs prepared graphs; the only file that loads onnxruntime-node.
@@ -14,7 +15,6 @@ const sessionOptions: ort.InferenceSession.SessionOptions = {
   executionMode: 'sequential',
   intraOpNumThreads: 1,
   interOpNumThreads: 1,
-  // Denormals are slow, and flushing them is a setting of the thread, not of the graph: keep the default, which never flushes.
   extra: { session: { 'intra_op.allow_spinning': '0', 'inter_op.allow_spinning': '0' } },
   logSeverityLevel: 3,
 };
@@ -187,4 +187,32 @@ export async function openModel(model: Uint8Array, featureShape: readonly number
     },
     close: () => session.release(),
   };
+}
+
+let cpuClassOfProcess: Promise<string> | undefined;
+
+/** Names the CPU by what it computes: hosts of one class give the same bits. */
+export function cpuClass(): Promise<string> {
+  return (cpuClassOfProcess ??= probe());
+}
+
+async function probe(): Promise<string> {
+  const session = await open(Buffer.from(probeModel, 'base64'), 'CPU probe');
+  const feeds = Object.fromEntries(
+    session.inputMetadata.map((input, i) => {
+      const shape = input.isTensor ? input.shape.map(Number) : [];
+      const size = shape.reduce((product, axis) => product * axis, 1);
+      // Integers scaled by a power of two: exact, so that only the kernels can differ.
+      const data = Float32Array.from({ length: size }, (_, at) => ((at * 2_654_435_761 + i) % 8_191) / 4_096 - 1);
+      return [input.name, tensor(data, shape)];
+    }),
+  );
+  const results = await session.run(feeds);
+  await session.release();
+  const hash = createHash('sha256');
+  for (const name of session.outputNames) {
+    const data = results[name]?.data as Float32Array;
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest('hex').slice(0, 16);
 }
