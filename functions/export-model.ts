@@ -1,6 +1,6 @@
 import type { ExportAnswer, ExportRequest } from '../contracts/functions';
 import { names } from '../contracts/names';
-import { inferenceModel } from '../training/inference';
+import { inferenceModel } from '../training/prepare';
 import { encodeSafetensors } from '../training/safetensors';
 import { bytesOf, jsonBytes, sha256Of } from './bytes';
 import { readGraph, readProgram } from './program';

@@ -3,7 +3,7 @@ import { SmltError } from '../contracts/errors';
 import type { PredictAnswer, PredictRequest } from '../contracts/functions';
 import { Loss } from '../contracts/model';
 import { names } from '../contracts/names';
-import { openInference, type InferenceSession } from '../training/runtime';
+import { openModel, type ModelSession } from '../training/runtime';
 import { jsonOf } from './bytes';
 import { Lru } from './lru';
 import type { World } from './world';
@@ -12,7 +12,7 @@ import type { World } from './world';
 const Card = z.object({ loss: Loss, featureShape: z.array(z.int()) });
 
 interface Loaded {
-  readonly session: InferenceSession;
+  readonly session: ModelSession;
   readonly card: z.output<typeof Card>;
 }
 const models = new Lru<Loaded>(2);
@@ -36,7 +36,7 @@ export async function predictWith(world: World, environment: NodeJS.ProcessEnv, 
       throw new SmltError('BadData', `input ${i}: expected ${length} numbers (shape [${card.featureShape.join(', ')}]), got ${input.length}`);
     features.set(input, i * length);
   }
-  const raw = await session.run({ features, samples: inputs.length });
+  const raw = await session.run(features, inputs.length);
   const width = raw.length / inputs.length;
   const outputs = inputs.map((_, i) => Array.from(raw.subarray(i * width, (i + 1) * width)));
   return { outputs, ...(card.loss === 'softmax-cross-entropy' ? { classes: outputs.map(largest) } : {}), version };
@@ -48,5 +48,5 @@ const largest = (outputs: readonly number[]): number => outputs.reduce((best, va
 async function load(world: World, storeUri: string, name: string, version: string): Promise<Loaded> {
   const store = await world.store(storeUri);
   const card = Card.parse(jsonOf(await store.get(names.model(name, version, 'model-card.json'))));
-  return { session: await openInference(await store.get(names.model(name, version, 'model.onnx')), card.featureShape), card };
+  return { session: await openModel(await store.get(names.model(name, version, 'model.onnx')), card.featureShape), card };
 }

@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { DataSetManifest } from '../contracts/data-set';
 import { SmltError } from '../contracts/errors';
 import type { PrepareAnswer, PrepareRequest } from '../contracts/functions';
-import type { Loss, Model } from '../contracts/model';
+import type { Model } from '../contracts/model';
 import { names } from '../contracts/names';
 import { Program } from '../contracts/program';
 import { buildProgram } from '../training/prepare';
@@ -18,9 +17,7 @@ import type { World } from './world';
 export async function prepareProgram(world: World, request: PrepareRequest): Promise<PrepareAnswer> {
   const store = await world.store(request.storeUri);
   const data = await DataSet.open(world, request.dataUri);
-  checkTarget(request.loss, data.manifest, request.dataUri);
-  await data.checkAll();
-  const { program: draft, files } = await buildProgram({
+  const { program: draft, files } = buildProgram({
     model: await modelOf(world, request.model),
     loss: request.loss,
     featureShape: data.manifest.featureShape,
@@ -28,6 +25,7 @@ export async function prepareProgram(world: World, request: PrepareRequest): Pro
     seed: request.seed,
     laneBatches: request.laneBatches,
   });
+  await data.checkAll();
   const digest = digestOf(draft, files);
   const named = (file: string) => names.program(digest, file);
   const program = Program.parse({
@@ -54,16 +52,6 @@ export async function prepareProgram(world: World, request: PrepareRequest): Pro
 function digestOf(draft: unknown, files: ReadonlyMap<string, Uint8Array>): string {
   const parts = [...files].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([file, bytes]) => [jsonBytes([file, bytes.byteLength]), bytes]);
   return sha256Of([jsonBytes(draft), ...parts]);
-}
-
-function checkTarget(loss: Loss, { target }: DataSetManifest, dataUri: string): void {
-  const wanted = loss === 'softmax-cross-entropy' ? 'class' : 'values';
-  if (target.kind === wanted) return;
-  const [need, have] = wanted === 'class' ? ['class labels', `values of width ${(target as { width: number }).width}`] : ['values', 'class labels'];
-  throw new SmltError(
-    'InvalidSpec',
-    `loss ${loss} needs ${need}, and the data set ${dataUri} has ${have}; choose another loss or pack the data anew`,
-  );
 }
 
 async function modelOf(world: World, model: Model): Promise<Parameters<typeof buildProgram>[0]['model']> {

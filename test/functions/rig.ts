@@ -146,7 +146,7 @@ export interface RoundOptions {
   copies?: number;
   /** How many functions may run at once. */
   slots?: number;
-  lanesBorders?: number[];
+  laneBorders?: number[];
 }
 
 /** What a killed instance throws: no error that smlt knows, as a dead process says nothing. */
@@ -170,12 +170,12 @@ export class Track {
     return this.#round - 1;
   }
 
-  async plan({ workers, steps, lanesBorders }: RoundOptions): Promise<RoundPlan> {
+  async plan({ workers, steps, laneBorders }: RoundOptions): Promise<RoundPlan> {
     const { rig } = this;
     const { optimizer, schedule, clipNorm, lanes, batchSize, reproducibility, times } = rig.options;
     const program = await readProgram(rig.store, rig.programDigest);
     this.#cut = {
-      laneBorders: lanesBorders ?? cutLanes(lanes, workers),
+      laneBorders: laneBorders ?? cutLanes(lanes, workers),
       rangeBorders: cutRanges(program.paramCount, workers, program.blockElements),
     };
     const plan: RoundPlan = {
@@ -294,6 +294,42 @@ export class Track {
 
 export const stepOf = (name: string): number => Number(/\/steps\/(\d+)\//.exec(name)?.[1]);
 
+/** A world with something in front of every write, and around what an instance does. */
+function aroundWrites(rig: Rig, write: (name: string, put: () => Promise<void>) => Promise<void>, alive: () => void = () => undefined): World {
+  const { store, exchange } = rig;
+  const watchedStore: Partial<ObjectStore> = {
+    putValue: (name, ...rest) => write(name, () => store.putValue(name, ...rest)),
+    head: async (...args) => (alive(), store.head(...args)),
+  };
+  const watchedExchange: Partial<Exchange> = {
+    putValue: (name, ...rest) => write(name, () => exchange.putValue(name, ...rest)),
+    delete: (deleted, ...rest) => write(deleted[0]!, () => exchange.delete(deleted, ...rest)),
+    get: async (...args) => (alive(), exchange.get(...args)),
+    present: async (...args) => (alive(), exchange.present(...args)),
+    waitFor: async (...args) => (alive(), exchange.waitFor(...args)),
+  };
+  return { store: async () => over(store, watchedStore), exchange: async () => over(exchange, watchedExchange) };
+}
+
+/** Private members live on the real object: what is not overridden runs there. */
+function over<T extends object>(real: T, overrides: Partial<T>): T {
+  return new Proxy(real, {
+    get: (_, property) => {
+      if (Object.hasOwn(overrides, property)) return Reflect.get(overrides, property) as unknown;
+      const value = Reflect.get(real, property) as unknown;
+      return typeof value === 'function' ? (value.bind(real) as unknown) : value;
+    },
+  });
+}
+
+/** Looks, and does what it likes, before every write of an instance. */
+export function watchedWorld(rig: Rig, look: (name: string) => Promise<void>): World {
+  return aroundWrites(rig, async (name, put) => {
+    await look(name);
+    await put();
+  });
+}
+
 /** A world whose instance dies at its nth write, before or after it took effect; nothing it does afterwards happens. */
 export function dyingWorld(rig: Rig, at: number, when: 'before' | 'after'): World {
   let writes = 0;
@@ -301,7 +337,7 @@ export function dyingWorld(rig: Rig, at: number, when: 'before' | 'after'): Worl
   const alive = () => {
     if (dead) throw new Killed('the instance is dead');
   };
-  const write = async (put: () => Promise<void>) => {
+  const write = async (_: string, put: () => Promise<void>) => {
     alive();
     const dies = writes++ === at;
     if (dies && when === 'before') dead = true;
@@ -310,25 +346,5 @@ export function dyingWorld(rig: Rig, at: number, when: 'before' | 'after'): Worl
     if (dies) dead = true;
     alive();
   };
-  const store = Object.create(rig.store) as ObjectStore;
-  store.putValue = (...args) => write(() => rig.store.putValue(...args));
-  store.head = async (...args) => (alive(), rig.store.head(...args));
-  const exchange = Object.create(rig.exchange) as Exchange;
-  exchange.putValue = (...args) => write(() => rig.exchange.putValue(...args));
-  exchange.delete = (...args) => write(() => rig.exchange.delete(...args));
-  exchange.get = async (...args) => (alive(), rig.exchange.get(...args));
-  exchange.present = async (...args) => (alive(), rig.exchange.present(...args));
-  exchange.waitFor = async (...args) => (alive(), rig.exchange.waitFor(...args));
-  return { store: async () => bound(store, rig.store), exchange: async () => bound(exchange, rig.exchange) };
-}
-
-/** Private members live on the real object: what is not overridden runs there. */
-function bound<T extends object>(wrapper: T, real: T): T {
-  return new Proxy(real, {
-    get: (_, property) => {
-      if (Object.hasOwn(wrapper, property)) return Reflect.get(wrapper, property) as unknown;
-      const value = Reflect.get(real, property) as unknown;
-      return typeof value === 'function' ? (value.bind(real) as unknown) : value;
-    },
-  });
+  return aroundWrites(rig, write, alive);
 }

@@ -1,0 +1,69 @@
+/** @jest-environment ./test/support/native-arrays.ts */
+import { adam, Rig, type RigOptions, type Track } from './rig';
+
+const STEPS = 6;
+
+/** What changes the arithmetic; each must still not depend on who computes what. */
+const jobs: Record<string, RigOptions> = {
+  'adam and softmax-cross-entropy': {},
+  'global-norm clipping': { clipNorm: 0.05 },
+  'batch normalisation, dropout and lanes of one size': {
+    layers: [{ dense: 64 }, 'batchNorm', 'relu', { dropout: 0.3 }, { dense: 24 }, 'batchNorm', 'tanh', { dense: 4 }],
+    batchSize: 32,
+  },
+  'momentum, mse and a schedule': {
+    layers: [{ dense: 64 }, 'relu', { dense: 24 }, 'tanh', { dense: 2 }],
+    loss: 'mse',
+    optimizer: { kind: 'sgd', learningRate: 0.05, momentum: 0.9, nesterov: true, weightDecay: 0.01 },
+    schedule: { kind: 'cosine', minimumFactor: 0.1, warmupSteps: 2 },
+  },
+  'plain gradient descent, which keeps no state': { optimizer: { kind: 'sgd', learningRate: 0.05, momentum: 0, nesterov: false, weightDecay: 0 } },
+};
+
+describe.each(Object.entries(jobs))('with %s', (_, options) => {
+  let rig: Rig;
+  let yardstick: string;
+  let tracks = 0;
+  const newTrack = (): Track => rig.track(`track-${tracks++}`);
+  beforeAll(async () => {
+    rig = await Rig.open({ optimizer: adam, ...options });
+    const track = rig.track('yardstick');
+    await track.round({ workers: 1, steps: STEPS });
+    yardstick = await track.weightsSha256();
+  });
+  afterAll(() => rig.close());
+
+  it.each([2, 3, 4, 8])('%i workers leave the same bits as one', async (workers) => {
+    const track = newTrack();
+    await track.round({ workers, steps: STEPS });
+    expect(await track.weightsSha256()).toBe(yardstick);
+  });
+
+  it('rounds under changing allocations leave the same bits as one round', async () => {
+    const track = newTrack();
+    for (const [workers, steps] of [
+      [1, 1],
+      [3, 2],
+      [8, 1],
+      [2, 2],
+    ] as const)
+      await track.round({ workers, steps });
+    expect(await track.weightsSha256()).toBe(yardstick);
+  });
+
+  it('lanes cut across the tree leave the same bits', async () => {
+    const track = newTrack();
+    await track.round({ workers: 3, steps: STEPS, laneBorders: [0, 1, 6, 8] });
+    expect(await track.weightsSha256()).toBe(yardstick);
+  });
+
+  it('training changes the weights at every step', async () => {
+    const track = newTrack();
+    const digests = new Set<string>();
+    for (let step = 0; step < 3; step++) {
+      await track.round({ workers: 2, steps: 1 });
+      digests.add(await track.weightsSha256());
+    }
+    expect(digests.size).toBe(3);
+  });
+});
