@@ -23,7 +23,11 @@ export interface ComponentModel {
   predict(features: readonly number[], at: readonly number[]): { meanMs: number; varianceMs2: number };
 }
 
-const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+function dot(a: readonly number[], b: readonly number[]): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i += 1) sum += a[i]! * b[i]!;
+  return sum;
+}
 
 /**
  * Ridge non-negative least squares on the relative error, then a Gaussian process on the logarithm of what it leaves.

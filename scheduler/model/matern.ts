@@ -17,7 +17,11 @@ export function matern52(distance: number, amplitude: number, length: number): n
   return amplitude * amplitude * (1 + r + (r * r) / 3) * Math.exp(-r);
 }
 
-const distance = (a: readonly number[], b: readonly number[]) => Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0));
+function distance(a: readonly number[], b: readonly number[]): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i += 1) sum += (a[i]! - b[i]!) ** 2;
+  return Math.sqrt(sum);
+}
 
 /** A zero-mean Gaussian process through `points`; with none it answers its prior. Source: Rasmussen and Williams 2006, algorithm 2.1. */
 export function gaussianProcess(points: readonly ProcessPoint[], amplitude: number, length: number): (at: readonly number[]) => ProcessPrediction {
@@ -34,18 +38,20 @@ export function gaussianProcess(points: readonly ProcessPoint[], amplitude: numb
   const factor = new CholeskyDecomposition(kernel);
   const lower = factor.lowerTriangularMatrix.to2DArray();
   const weights = factor.solve(Matrix.columnVector(points.map((point) => point.value))).to1DArray();
+  const covariances = new Float64Array(count);
+  const solved = new Float64Array(count);
   return (at) => {
-    const covariances = points.map((point) => matern52(distance(point.at, at), amplitude, length));
-    const mean = covariances.reduce((sum, value, i) => sum + value * weights[i]!, 0);
-    // Forward substitution alone: the variance is k(x,x) - |L⁻¹k|².
-    const solved: number[] = [];
+    let mean = 0;
     let explained = 0;
+    // Forward substitution alone: the variance is k(x,x) - |L⁻¹k|².
     for (let i = 0; i < count; i += 1) {
+      covariances[i] = matern52(distance(points[i]!.at, at), amplitude, length);
+      mean += covariances[i]! * weights[i]!;
+      const row = lower[i]!;
       let value = covariances[i]!;
-      for (let j = 0; j < i; j += 1) value -= lower[i]![j]! * solved[j]!;
-      value /= lower[i]![i]!;
-      solved.push(value);
-      explained += value * value;
+      for (let j = 0; j < i; j += 1) value -= row[j]! * solved[j]!;
+      solved[i] = value / row[i]!;
+      explained += solved[i]! ** 2;
     }
     return { mean, variance: Math.max(0, amplitude * amplitude - explained) };
   };

@@ -66,6 +66,16 @@ export const lanesOfSlowest = (lanes: number, workers: number): number => Math.c
 
 /** Maximal tree nodes that contiguous, nearly even lane ranges are made of: one each when aligned. Mean a worker. */
 export function nodesPerWorker(lanes: number, workers: number): number {
+  const known = nodesKnown.get(lanes)?.get(workers);
+  if (known !== undefined) return known;
+  const nodes = countNodes(lanes, workers);
+  nodesKnown.set(lanes, (nodesKnown.get(lanes) ?? new Map<number, number>()).set(workers, nodes));
+  return nodes;
+}
+/** A pure function's answers: at most one for each number of lanes and workers. */
+const nodesKnown = new Map<number, Map<number, number>>();
+
+function countNodes(lanes: number, workers: number): number {
   if (lanes % workers === 0 && Number.isInteger(Math.log2(lanes / workers))) return 1;
   let nodes = 0;
   for (let worker = 0; worker < workers; worker += 1) {

@@ -60,7 +60,7 @@ export function withParameters<J extends object>(job: J, values: ParameterValues
 function setPath<T extends object>(target: T, [key, ...rest]: string[], value: ParameterValue, path: string): T {
   if (key === undefined || !Object.hasOwn(target, key)) {
     // An optional last field, such as training.clipNorm, may be absent; a branch may not.
-    if (key === undefined || rest.length > 0 || ['__proto__', 'constructor', 'prototype'].includes(key)) {
+    if (key === undefined || rest.length > 0 || !/^[a-zA-Z]\w*$/.test(key) || key === 'constructor' || key === 'prototype') {
       throw new SmltError('InvalidSpec', `tune.parameters: the job has nothing at ${path}: expected the path of a number, text or truth value`);
     }
   }
