@@ -40,7 +40,7 @@ export class FilesObjectStore implements ObjectStore {
       throw fileFault(error, root);
     }
     const store = new FilesObjectStore(root);
-    await store.sweepStale(staleAfterMs);
+    await store.sweepStale(staleAfterMs).catch(() => undefined); // tidying up must not keep a reader out
     return store;
   }
 
@@ -101,6 +101,7 @@ export class FilesObjectStore implements ObjectStore {
         } else if (entry.isFile() && name.startsWith(prefix)) found.push(name);
       }
     }
+    if (found.length === 0) await this.checkRoot();
     return found;
   }
 
