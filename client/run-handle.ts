@@ -12,10 +12,12 @@ import { parseWith, type JobInput } from '../contracts/job';
 import { GoalChange, RunRecord } from '../contracts/pipeline';
 import type { ObjectStore } from '../storage';
 import { setGoalUpdate, statusQuery, stopUpdate } from '../workflows/messages';
-import { fromTemporalFailure, isCancelled } from './errors';
+import { answered, fromTemporalFailure, isCancelled } from './errors';
 import { readRun } from './store-records';
 
 const QUERY_LIMIT_MS = 3_000;
+/** A server that is being restarted is back by then. */
+const SILENCE_LIMIT_MS = 60_000;
 const CLOSED: ReadonlySet<WorkflowExecutionStatusName> = new Set(['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT']);
 
 /** One run, wherever it is in its life. */
@@ -43,8 +45,14 @@ export class RunHandle {
   /** Yields the state whenever it changes, and ends when the run does, with its last state. */
   async *follow({ everyMs = 300 }: { everyMs?: number } = {}): AsyncGenerator<RunRecord, void> {
     let last = '';
+    let answeredAtMs = Date.now();
     for (;;) {
-      const closed = await this.isClosed();
+      const closed = await this.isClosed().catch((error: unknown) => {
+        const silent = error instanceof SmltError && error.code === 'TemporalUnavailable';
+        if (!silent || Date.now() - answeredAtMs > SILENCE_LIMIT_MS) throw error;
+        return undefined;
+      });
+      if (closed !== undefined) answeredAtMs = Date.now();
       const found = await this.look();
       const text = JSON.stringify(found?.record);
       if (found && text !== last) yield found.record;
@@ -72,7 +80,7 @@ export class RunHandle {
   /** Waits for the end. A limit that was reached is a result, not an error. @throws {SmltError} with the code of what failed */
   async result(): Promise<RunRecord> {
     try {
-      return RunRecord.parse(await this.workflow.result());
+      return RunRecord.parse(await answered(this.workflow.result()));
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) {
         const record = await readRun(this.store, this.runId);
@@ -110,7 +118,7 @@ export class RunHandle {
 
   private async isClosed(): Promise<boolean> {
     try {
-      return CLOSED.has((await this.workflow.describe()).status.name);
+      return CLOSED.has((await answered(this.workflow.describe())).status.name);
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return true;
       throw error;
@@ -124,7 +132,7 @@ export class RunHandle {
 
   private async update(send: () => Promise<void>): Promise<void> {
     try {
-      await send();
+      await answered(send());
     } catch (error) {
       if (error instanceof WorkflowUpdateFailedError) {
         const refused = fromTemporalFailure(error.cause);

@@ -8,6 +8,7 @@ import { TASK_QUEUE, type RunRecord } from '../contracts/pipeline';
 import type { ObjectStore } from '../storage';
 import { checkJob } from './check-job';
 import type { DevState } from './dev/dev-state';
+import { answered } from './errors';
 import { RunHandle } from './run-handle';
 import { listRuns, readJson } from './store-records';
 import type { TemporalServer } from './temporal/given-server';
@@ -111,15 +112,17 @@ export class Smlt {
   }
 
   private async startPipeline(runId: string, job: Job, resume: boolean): Promise<void> {
-    await this.client.workflow.start('pipeline', {
-      taskQueue: TASK_QUEUE,
-      workflowId: runId,
-      args: [{ job, resume }],
-      workflowIdReusePolicy: resume ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
-      workflowIdConflictPolicy: 'FAIL',
-      memo: { job: job.name, store: this.store.uri },
-      staticSummary: `smlt: ${job.name}`,
-    });
+    await answered(
+      this.client.workflow.start('pipeline', {
+        taskQueue: TASK_QUEUE,
+        workflowId: runId,
+        args: [{ job, resume }],
+        workflowIdReusePolicy: resume ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
+        workflowIdConflictPolicy: 'FAIL',
+        memo: { job: job.name, store: this.store.uri },
+        staticSummary: `smlt: ${job.name}`,
+      }),
+    );
   }
 
   /** The record of the first start may not be written yet; then its input in history says what it was. */

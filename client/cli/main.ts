@@ -51,6 +51,8 @@ function program(): Command {
 
 /** The command line: every error becomes words on stderr and an exit code (docs/cli.md). */
 export async function runCli(argv: readonly string[]): Promise<void> {
+  // The AWS SDK's version is pinned here, so its plea for a newer Node is not for our users.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const json = argv.includes('--json');
   try {
     await program().parseAsync(argv);

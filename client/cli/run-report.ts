@@ -17,7 +17,7 @@ export interface AllocationUse {
 export function allocationsOf(journal: readonly JournalEntry[]): AllocationUse[] {
   const uses: AllocationUse[] = [];
   for (const { track, allocation, first, last, reason } of journal) {
-    const steps = last - first + 1;
+    const steps = last - first;
     const i = uses.findLastIndex((use) => use.track === track);
     const before = uses[i];
     if (before && before.workers === allocation.workers && before.memoryMib === allocation.memoryMib)
@@ -121,7 +121,7 @@ function trialStates(trials: readonly Trial[]): string {
 const SHOWN_ALLOCATIONS = 8;
 function allocationLines({ journal }: RunRecord): string[] {
   const uses = allocationsOf(journal);
-  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map(({ track, workers, memoryMib, steps, reason }) => `${track}: ${allocationText({ workers, memoryMib, steps })} for ${plural(steps, 'step')}: ${reason}`); // prettier-ignore
+  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map(({ track, workers, memoryMib, steps, reason }) => `${track}: ${allocationText({ workers, memoryMib, steps })}${steps > 0 ? ` for ${plural(steps, 'step')}` : ''}: ${reason}`); // prettier-ignore
   return uses.length > SHOWN_ALLOCATIONS ? [...lines, `... and ${plural(uses.length - SHOWN_ALLOCATIONS, 'more change')} (--json lists all)`] : lines;
 }
 
