@@ -8,10 +8,9 @@ export function addExact(parts: number[], value: number): void {
   let x = value;
   let kept = 0;
   for (let i = 0; i < parts.length; i++) {
-    let y = parts[i]!;
-    if (Math.abs(x) < Math.abs(y)) [x, y] = [y, x];
+    const y = parts[i]!;
     const high = x + y;
-    const low = y - (high - x);
+    const low = Math.abs(x) < Math.abs(y) ? x - (high - y) : y - (high - x);
     if (low !== 0) parts[kept++] = low;
     x = high;
   }

@@ -90,8 +90,8 @@ export interface NoiseDraw {
 export function noiseBits(draw: NoiseDraw, into = new Float32Array(draw.samples * draw.elementsPerSample)): Float32Array {
   const stream = streamOf(purposes.noise, draw.seed, draw.step, draw.lane, draw.node);
   const dropped = Math.floor(draw.rate * 0x1_0000_0000);
-  const kept = 1 / (1 - draw.rate);
+  const values = Float32Array.of(1 / (1 - draw.rate), 0); // by index, since a branch on random bits is guessed wrong half of the time
   const length = draw.samples * draw.elementsPerSample;
-  for (let i = 0; i < length; i++) into[i] = bitsAt(stream, i) < dropped ? 0 : kept;
+  for (let i = 0; i < length; i++) into[i] = values[Number(bitsAt(stream, i) < dropped)]!;
   return into;
 }

@@ -54,7 +54,8 @@ export function below(n: number, bits: number): number {
 /** 0..length-1 in the order that the key gives: Fisher-Yates from the end, the swap at position i drawn by word i. */
 export function permutation(length: number, ...key: number[]): Int32Array {
   const stream = streamOf(...key);
-  const order = Int32Array.from({ length }, (_, index) => index);
+  const order = new Int32Array(length);
+  for (let i = 0; i < length; i++) order[i] = i;
   for (let i = length - 1; i > 0; i--) {
     const j = below(i + 1, bitsAt(stream, i));
     const moved = order[i]!;
