@@ -64,7 +64,7 @@ export class DataSet {
 
   /** Reads every shard once, one after the other, so that bad data is refused before anything is spent on training. */
   async checkAll(): Promise<void> {
-    for (const [index, { samples }] of this.manifest.shards.entries()) if (samples > 0) await this.#shard(index);
+    for (const [index, { samples }] of this.manifest.shards.entries()) if (samples > 0) await this.#read(index);
   }
 
   /** Reads the shards that hold these samples. */
@@ -80,17 +80,19 @@ export class DataSet {
   }
 
   #shard(index: number): Promise<Shard> {
+    return shards.remember(this.manifest.shards[index]!.sha256, () => this.#read(index));
+  }
+
+  async #read(index: number): Promise<Shard> {
     const { file, sha256 } = this.manifest.shards[index]!;
-    return shards.remember(sha256, async () => {
-      const bytes = await readDataFile(this.world, this.uri, file);
-      const found = sha256Of([bytes]);
-      if (found !== sha256)
-        throw new SmltError(
-          'BadData',
-          `${this.uri}/${file} (shard ${index}): expected SHA-256 ${sha256.slice(0, 12)}..., found ${found.slice(0, 12)}...`,
-        );
-      return shardTensors(bytes, this.manifest, index);
-    });
+    const bytes = await readDataFile(this.world, this.uri, file);
+    const found = sha256Of([bytes]);
+    if (found !== sha256)
+      throw new SmltError(
+        'BadData',
+        `${this.uri}/${file} (shard ${index}): expected SHA-256 ${sha256.slice(0, 12)}..., found ${found.slice(0, 12)}...`,
+      );
+    return shardTensors(bytes, this.manifest, index);
   }
 }
 

@@ -5,6 +5,8 @@ export class Lru<Value> {
   constructor(
     readonly limit: number,
     readonly sizeOf: (value: Value) => number = () => 1,
+    /** For what must be given back when it is forgotten. */
+    private readonly forgotten: (value: Value) => void = () => undefined,
   ) {}
 
   get(key: string): Value | undefined {
@@ -16,22 +18,19 @@ export class Lru<Value> {
   }
 
   set(key: string, value: Value): void {
-    this.#drop(key);
+    this.#forget(key);
     const size = this.sizeOf(value);
-    if (size > this.limit) return;
     this.#entries.set(key, { value, size });
     this.#size += size;
     for (const oldest of this.#entries.keys()) {
       if (this.#size <= this.limit) break;
-      this.#drop(oldest);
+      this.#forget(oldest);
     }
   }
 
   /** Removes and returns: for what one invocation must have for itself. */
   take(key: string): Value | undefined {
-    const value = this.get(key);
-    this.#drop(key);
-    return value;
+    return this.#drop(key);
   }
 
   async remember(key: string, make: () => Promise<Value>): Promise<Value> {
@@ -42,10 +41,16 @@ export class Lru<Value> {
     return value;
   }
 
-  #drop(key: string): void {
+  #forget(key: string): void {
+    const value = this.#drop(key);
+    if (value !== undefined) this.forgotten(value);
+  }
+
+  #drop(key: string): Value | undefined {
     const entry = this.#entries.get(key);
-    if (!entry) return;
+    if (!entry) return undefined;
     this.#entries.delete(key);
     this.#size -= entry.size;
+    return entry.value;
   }
 }

@@ -59,8 +59,9 @@ export async function trainRound(world: World, assignment: Assignment, context: 
     });
     returnWorkspace(workspace);
     return { ...outcome, telemetry } as TrainAnswer;
-  } finally {
-    meter.enter('other');
+  } catch (error) {
+    await workspace?.close();
+    throw error;
   }
 }
 

@@ -68,9 +68,20 @@ export class Workspace {
     this.#lanes.set(samples, made);
     return made;
   }
+
+  /** Gives the sessions' native memory back. */
+  async close(): Promise<void> {
+    const lanes = [...this.#lanes.values()];
+    this.#lanes.clear();
+    await Promise.all(lanes.map(({ session }) => session.close()));
+  }
 }
 
-const idle = new Lru<Workspace>(4);
+const idle = new Lru<Workspace>(
+  4,
+  () => 1,
+  (workspace) => void workspace.close(),
+);
 
 export function takeWorkspace(store: ObjectStore, program: Program): { workspace: Workspace; cold: boolean } {
   const key = `${store.uri} ${program.digest}`;

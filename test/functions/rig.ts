@@ -8,6 +8,7 @@ import type { Optimizer, Schedule } from '../../contracts/optimizer';
 import { RoundManifest, type Assignment, type Checkpoint, type RoundPlan, type TrainAnswer } from '../../contracts/round';
 import { checkpointNames, wholeNames } from '../../contracts/step-names';
 import { bytesOf, jsonBytes, jsonOf, sha256Of } from '../../functions/bytes';
+import { DataSet } from '../../functions/data-set';
 import { prepareProgram } from '../../functions/prepare';
 import { readProgram } from '../../functions/program';
 import { trainRound } from '../../functions/train/handler';
@@ -124,6 +125,17 @@ export class Rig {
     this.dataSha256 = manifest.sha256;
   }
 
+  /** Features of samples of the packed data set. */
+  async samples(start: number, end: number): Promise<Float32Array[]> {
+    const data = await DataSet.open(this.world, this.dataUri);
+    const loaded = await data.load([{ start, end }]);
+    return Array.from({ length: end - start }, (_, i) => {
+      const features = new Float32Array(featureShape[0]!);
+      loaded.gather([start + i], features, data.manifest.target.kind === 'class' ? new Int32Array(1) : new Float32Array(2));
+      return features;
+    });
+  }
+
   /** A new track begins at the program's initial parameters. */
   track(name: string): Track {
     return new Track(this, name);
@@ -147,6 +159,8 @@ export interface RoundOptions {
   /** How many functions may run at once. */
   slots?: number;
   laneBorders?: number[];
+  /** What is otherwise in the plan. */
+  change?: Partial<Omit<RoundPlan, 'recipeBody'>> & { recipeBody?: Partial<RoundPlan['recipeBody']> };
 }
 
 /** What a killed instance throws: no error that smlt knows, as a dead process says nothing. */
@@ -170,7 +184,7 @@ export class Track {
     return this.#round - 1;
   }
 
-  async plan({ workers, steps, laneBorders }: RoundOptions): Promise<RoundPlan> {
+  async plan({ workers, steps, laneBorders, change }: RoundOptions): Promise<RoundPlan> {
     const { rig } = this;
     const { optimizer, schedule, clipNorm, lanes, batchSize, reproducibility, times } = rig.options;
     const program = await readProgram(rig.store, rig.programDigest);
@@ -208,8 +222,9 @@ export class Track {
       reproducibility,
       reason: 'test',
     };
-    await rig.store.decide(names.plan(plan, plan.round), jsonBytes(plan));
-    return plan;
+    const changed = { ...plan, ...change, recipeBody: { ...plan.recipeBody, ...change?.recipeBody } };
+    await rig.store.decide(names.plan(plan, plan.round), jsonBytes(changed));
+    return changed;
   }
 
   async round(options: RoundOptions): Promise<void> {
