@@ -35,8 +35,13 @@ export function isConflict(error: unknown): boolean {
   return statusOf(error) === 409;
 }
 
+/** No such object; or, of a HEAD, which has no words, nothing at all: perhaps not even a bucket. */
 export function isMissing(error: unknown): boolean {
-  return statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket';
+  return statusOf(error) === 404 && (nameOf(error) === 'NoSuchKey' || isWordless(error));
+}
+
+export function isWordless(error: unknown): boolean {
+  return ['NotFound', 'Unknown', 'UnknownError'].includes(nameOf(error));
 }
 
 /** Turns the SDK's words into smlt's: what failed, where, and what to do. */
@@ -50,6 +55,7 @@ export function s3Fault(error: unknown, doing: string, { bucket, endpoint }: S3W
     case 'NoSuchBucket':
       return new SmltError('StoreDenied', `${at}: there is no bucket '${bucket}'; create it, or correct the URI`, cause);
     case 'InvalidAccessKeyId':
+    case 'XAdminUserNotFound': // versitygw's word for it
     case 'SignatureDoesNotMatch':
     case 'InvalidToken':
     case 'ExpiredToken':
@@ -78,5 +84,8 @@ export function s3Fault(error: unknown, doing: string, { bucket, endpoint }: S3W
       cause,
     );
   if (status === 507) return new SmltError('StoreFull', `${at}: no space left in bucket '${bucket}'; free some there`, cause);
-  return new SmltError('StoreUnavailable', `${at}: ${[code || name, message].filter(Boolean).join(': ')}`, cause);
+  const said = [code || name, message].filter(Boolean).join(': ');
+  // Without a status nothing has answered: the network, the endpoint or a server that is down.
+  const advice = status === undefined ? '; check the endpoint and that its server runs' : ` (HTTP ${status})`;
+  return new SmltError('StoreUnavailable', `${at}: ${said}${advice}`, cause);
 }

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DeleteObjectsCommand,
   GetObjectCommand,
-  HeadBucketCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
@@ -15,7 +14,7 @@ import { checkObjectName } from '../../contracts/names';
 import { decodeFrame, frameOf, headerBytes, notDeterministic, parseHeader, type Frame } from '../frame';
 import type { ObjectInfo, ObjectStore } from '../object-store';
 import { checkPrefix } from '../prefix';
-import { isConflict, isMissing, isTaken, nameOf, s3Fault } from './s3-faults';
+import { isConflict, isMissing, isTaken, isWordless, s3Fault } from './s3-faults';
 import { parseS3Uri, type S3Location } from './s3-uri';
 
 /** S3 takes this many names in one DeleteObjects. */
@@ -196,22 +195,17 @@ export class S3ObjectStore implements ObjectStore {
         return decodeFrame((await Body?.transformToByteArray()) ?? new Uint8Array(), this.where(name));
       } catch (error) {
         if (!isMissing(error)) throw error;
-        if (nameOf(error) !== 'NoSuchKey') await this.checkBucket(options);
+        if (isWordless(error)) await this.checkBucket(options);
         return undefined;
       }
     });
   }
 
-  /** A HEAD answers a bare 404 for a missing bucket too: ask once, so that no bucket is never called no object. */
+  /** A HEAD answers a bare 404 for a missing bucket too. A list has words: ask once, so that no bucket is never called no object. */
   private async checkBucket(options: { abortSignal?: AbortSignal }): Promise<void> {
     if (this.bucketSeen) return;
-    try {
-      await this.client.send(new HeadBucketCommand({ Bucket: this.location.bucket }), options);
-      this.bucketSeen = true;
-    } catch (error) {
-      if (nameOf(error) === 'NotFound') throw Object.assign(new Error('no such bucket', { cause: error }), { name: 'NoSuchBucket' });
-      throw error;
-    }
+    await this.client.send(new ListObjectsV2Command({ Bucket: this.location.bucket, MaxKeys: 1 }), options);
+    this.bucketSeen = true;
   }
 
   private async ask<T>(doing: string, signal: AbortSignal | undefined, request: (options: { abortSignal?: AbortSignal }) => Promise<T>): Promise<T> {
