@@ -55,6 +55,8 @@ export async function openPlatform(options: OpenPlatformOptions): Promise<Functi
 
 /** A client for calls that last minutes: no time-outs of its own, no retries, connections kept and as many as needed. */
 export function openLambdaClient({ endpoint, region }: Pick<OpenPlatformOptions, 'endpoint' | 'region'>): LambdaClient {
+  // The SDK's version is pinned, so what it says about Node's is said to us, not to whoever runs smlt.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const agent = { keepAlive: true, keepAliveMsecs: 30_000, maxSockets: MAX_SOCKETS };
   return new LambdaClient({
     region: region ?? process.env['AWS_REGION'] ?? 'us-east-1',

@@ -25,8 +25,8 @@ const UNAVAILABLE = new Set([
 ]);
 const NOT_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EMFILE']);
 const BROKEN = new Set(['ECONNRESET', 'EPIPE']);
-/** A connection kept open that the other end had closed meanwhile breaks at once, before anything has run. */
-const STALE_MS = 20;
+/** A connection kept open that the other end had closed meanwhile breaks at once, before anything has run (the SDK's own work included). */
+const STALE_MS = 100;
 
 /** True when the request was on its way and the connection broke: the function may have run, and may be running. */
 export function wasLost(error: unknown, elapsedMs: number): boolean {

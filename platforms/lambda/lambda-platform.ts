@@ -72,7 +72,9 @@ export class LambdaPlatform implements FunctionPlatform {
     if (!known) {
       known = this.createOrUpdate(name, spec).then(() => ({ name, memoryMib: spec.memoryMib }));
       this.ensured.set(key, known);
-      known.catch(() => this.ensured.delete(key)); // a failure is not remembered
+      const forget = () => this.ensured.delete(key);
+      // A failure is not remembered; neither is a function with a name of its own, which somebody may change behind our back.
+      known.then(() => spec.name !== undefined && forget(), forget);
     }
     return known;
   }

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { CreateAliasCommand, GetAliasCommand, LambdaClient, PublishVersionCommand } from '@aws-sdk/client-lambda';
+import { CreateAliasCommand, GetAliasCommand, type LambdaClient, PublishVersionCommand } from '@aws-sdk/client-lambda';
 import { buildSync } from 'esbuild';
 import { openLambdaClient } from '../../platforms';
 import type { InstanceStatus } from '../../platforms/local-lambda';

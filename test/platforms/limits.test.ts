@@ -1,5 +1,4 @@
-import { InvokeCommand } from '@aws-sdk/client-lambda';
-import { PutFunctionConcurrencyCommand } from '@aws-sdk/client-lambda';
+import { InvokeCommand, PutFunctionConcurrencyCommand } from '@aws-sdk/client-lambda';
 import { removeTemporaryFolders, startTestServer, until, type TestServer } from './support';
 
 let server: TestServer;
@@ -98,10 +97,10 @@ it('gives a small function its share of a core, and a large one all of it', asyn
     await throttling.create('large', { MemorySize: 1_769 });
     await throttling.call('small', {}); // initialisation is not throttled; neither is it measured
     await throttling.call('large', {});
-    await throttling.call('small', { spinMs: 200 });
-    await throttling.call('large', { spinMs: 200 });
+    await throttling.call('small', { spinMs: 120 });
+    await throttling.call('large', { spinMs: 120 });
     const [small, large] = throttling.bills().slice(-2);
-    expect(small?.durationMs).toBeGreaterThan(800); // 200 ms of CPU at a fifth, less the burst
+    expect(small?.durationMs).toBeGreaterThan(450); // 120 ms of CPU at a fifth, less the burst
     expect(large?.durationMs).toBeLessThan(small?.durationMs as number);
   } finally {
     await throttling.close();
