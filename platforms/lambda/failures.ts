@@ -23,24 +23,26 @@ const UNAVAILABLE = new Set([
   'ResourceConflictException',
   'TimeoutError',
 ]);
-const NOT_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EMFILE']);
-const BROKEN = new Set(['ECONNRESET', 'EPIPE']);
+const NOT_CONNECTED = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EMFILE/;
+const BROKEN = /ECONNRESET|EPIPE|socket hang up|aborted/;
 /** A connection kept open that the other end had closed meanwhile breaks at once, before anything has run (the SDK's own work included). */
 const STALE_MS = 100;
 
 /** True when the request was on its way and the connection broke: the function may have run, and may be running. */
 export function wasLost(error: unknown, elapsedMs: number): boolean {
-  const { code, $metadata, message = '' } = error as SdkError;
-  if ($metadata?.httpStatusCode !== undefined) return false;
-  return (BROKEN.has(code ?? '') || /socket hang up|aborted/.test(message)) && elapsedMs > STALE_MS;
+  return (error as SdkError).$metadata?.httpStatusCode === undefined && BROKEN.test(wordsOf(error)) && elapsedMs > STALE_MS;
 }
+
+/** The SDK may wrap an error and drop its code, so the message counts as well. */
+const wordsOf = (error: unknown): string => `${(error as SdkError).code ?? ''} ${(error as SdkError).message ?? ''}`;
 
 /** Turns what the SDK threw into one of smlt's errors, with the platform's own words. */
 export function refusedOrUnavailable(doing: string, error: unknown): SmltError {
   if (error instanceof SmltError) return error;
   const { name = 'Error', code = '', message = String(error), Reason, $metadata } = error as SdkError;
   const status = $metadata?.httpStatusCode;
-  const unavailable = UNAVAILABLE.has(name) || NOT_CONNECTED.has(code) || BROKEN.has(code) || status === 429 || (status ?? 0) >= 500;
+  const unreached = status === undefined && (NOT_CONNECTED.test(wordsOf(error)) || BROKEN.test(wordsOf(error)));
+  const unavailable = unreached || UNAVAILABLE.has(name) || status === 429 || (status ?? 0) >= 500;
   const words = [name, code, status, Reason].filter((part) => part !== undefined && part !== '').join(' ');
   return new SmltError(unavailable ? 'PlatformUnavailable' : 'PlatformRefused', `${doing}: ${message || 'no connection'} (${words})`, {
     cause: error,
