@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import fc from 'fast-check';
 import { Optimizer } from '../../contracts/optimizer';
 import { blendBuffers, slotCount, update } from '../../training/optimizers';
@@ -114,6 +116,28 @@ describe.each(rules)('%s', (_name, rule) => {
     const args = { params: new Float32Array(4), gradient: new Float32Array(4), slots: new Float32Array(3), step: 0, learningRate: 0.1 };
     expect(() => update(rule, args)).toThrow(`${4 * slotCount(rule)} floats of state, got 4 and 3`);
   });
+});
+
+describe('trajectories that PyTorch took (fixtures/make_torch_trajectories.py)', () => {
+  const { start, slope, steps, cases } = JSON.parse(readFileSync(path.join(__dirname, 'fixtures', 'torch-trajectories.json'), 'utf8')) as {
+    start: number[];
+    slope: number[];
+    steps: number;
+    cases: { rule: unknown; points: number[][] }[];
+  };
+  it.each(cases.map(({ rule, points }) => [JSON.stringify(rule), rule, points] as const))(
+    'are followed over 50 steps: %s',
+    (_name, given, points) => {
+      const rule = Optimizer.parse(given);
+      const params = Float32Array.from(start);
+      const slots = new Float32Array(start.length * slotCount(rule));
+      for (let step = 0; step < steps; step++) {
+        const gradient = params.map((p, i) => Math.fround(slope[i]! * p) + (((7 * step + 3 * i) % 11) - 5) / 5);
+        update(rule, { params, gradient, slots, step, learningRate: rule.learningRate });
+        if (step % 10 === 9) params.forEach((p, i) => expect(Math.abs(p - points[(step - 9) / 10]![i]!)).toBeLessThan(1e-6));
+      }
+    },
+  );
 });
 
 describe('hand-worked steps of the PyTorch rules', () => {
