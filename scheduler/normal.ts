@@ -1,6 +1,5 @@
 /** The normal distribution, as far as decisions need it. */
 
-export const Z05 = -1.6448536269514722;
 export const Z95 = 1.6448536269514722;
 export const Z80 = 0.8416212335729143;
 

@@ -1,0 +1,84 @@
+import { LEAST_NOISE, NOISE_MARGIN } from '../constants';
+import { gaussianProcess, matern52 } from '../model/matern';
+import { nnls } from '../model/nnls';
+
+/** One measured point of an unknown surface. */
+export interface SurfacePoint {
+  readonly features: readonly number[];
+  readonly at: readonly number[];
+  readonly value: number;
+}
+export type Surface = (features: readonly number[], at: readonly number[]) => { readonly median: number; readonly logSd: number };
+
+/** The scaling law alone is believed this little; every coefficient may be far from its share. */
+const WEAK_RELATIVE_SD = 2;
+/** Amplitudes and lengths among which the points themselves choose, by likelihood with a preference for the middle. */
+const AMPLITUDES = [0.15, 0.25, 0.4, 0.65, 1];
+const LENGTHS = [0.35, 0.6, 1, 1.6];
+
+/** A scaling law by non-negative least squares on relative error, and a Gaussian process on the logarithm of the rest. */
+export function fitSurface(points: readonly SurfacePoint[], noise: number): Surface {
+  const width = points[0]!.features.length;
+  const sd = NOISE_MARGIN * Math.max(noise, LEAST_NOISE);
+  const rows = points.map(({ features, value }) => features.map((phi) => phi / (LAW_SD * value)));
+  const b = points.map(() => 1 / LAW_SD);
+  // A weak prior of equal shares at the middle of what was seen keeps the law from leaning on one term.
+  for (let j = 0; j < width; j += 1) {
+    const usual =
+      geometricMean(points.map(({ value }) => value)) / (width * geometricMean(points.map(({ features }) => Math.max(features[j]!, 1e-3))));
+    rows.push(Array.from({ length: width }, (_, i) => (i === j ? 1 / (WEAK_RELATIVE_SD * usual) : 0)));
+    b.push(1 / WEAK_RELATIVE_SD);
+  }
+  const theta = nnls(rows, b);
+  const law = (features: readonly number[]) =>
+    Math.max(
+      1e-12,
+      features.reduce((sum, phi, i) => sum + phi * theta[i]!, 0),
+    );
+  const residuals = points.map(({ features, at, value }) => ({ at, value: Math.log(value / law(features)), noise: sd }));
+  const { amplitude, length } = likeliest(residuals);
+  const process = gaussianProcess(residuals, amplitude, length);
+  return (features, at) => {
+    const { mean, variance } = process(at);
+    return { median: law(features) * Math.exp(mean), logSd: Math.sqrt(variance + sd * sd) };
+  };
+}
+/** What the law may miss: the process is there for the rest. */
+const LAW_SD = 0.15;
+
+const geometricMean = (values: readonly number[]) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+
+/** Maximum a posteriori over a small grid. Source: Rasmussen and Williams 2006, equation 5.8. */
+function likeliest(points: readonly { at: readonly number[]; value: number; noise: number }[]): { amplitude: number; length: number } {
+  let chosen = { amplitude: 0.25, length: 0.6 };
+  let most = -Infinity;
+  for (const amplitude of AMPLITUDES) {
+    for (const length of LENGTHS) {
+      const preference = -0.5 * (Math.log(amplitude / 0.4) / 0.7) ** 2 - 0.5 * (Math.log(length / 0.5) / 0.7) ** 2;
+      const score = logLikelihood(points, amplitude, length) + preference;
+      if (score > most) [chosen, most] = [{ amplitude, length }, score];
+    }
+  }
+  return chosen;
+}
+
+function logLikelihood(points: readonly { at: readonly number[]; value: number; noise: number }[], amplitude: number, length: number): number {
+  const lower: number[][] = [];
+  const solved: number[] = [];
+  let sum = 0;
+  points.forEach((point, i) => {
+    const row: number[] = [];
+    for (let j = 0; j <= i; j += 1) {
+      const gap = Math.sqrt(point.at.reduce((total, value, d) => total + (value - points[j]!.at[d]!) ** 2, 0));
+      let value = matern52(gap, amplitude, length) + (i === j ? point.noise ** 2 : 0);
+      for (let k = 0; k < j; k += 1) value -= row[k]! * (j === i ? row[k]! : lower[j]![k]!);
+      row.push(j === i ? Math.sqrt(Math.max(value, 1e-12)) : value / lower[j]![j]!);
+    }
+    lower.push(row);
+    let rest = point.value;
+    for (let k = 0; k < i; k += 1) rest -= row[k]! * solved[k]!;
+    solved.push(rest / row[i]!);
+    sum -= 0.5 * solved[i]! ** 2 + Math.log(row[i]!);
+  });
+  return sum;
+}
