@@ -6,15 +6,17 @@ import { differentiate } from './differentiate';
 import { peakLiveBytes } from './estimate';
 import type { FixedGraph } from './fix-batch';
 import { fixBatch } from './fix-batch';
-import { elementsOf, pruned } from './graph-writer';
+import { elementsOf } from './graph-writer';
 import { forwardGraph } from './layers/forward-graph';
 import type { Target } from './losses';
 import { targetInput, writeLoss } from './losses';
 import { decodeModel, encodeModel } from './onnx/codec';
-import type { Graph, Node, Tensor, ValueInfo } from './onnx/graph';
-import { float, int, numbersOf, sizeOf } from './onnx/graph';
+import type { Graph, Node, Tensor } from './onnx/graph';
+import { numbersOf, sizeOf } from './onnx/graph';
 import type { Value } from './shapes';
 import { show } from './shapes';
+import type { TrainingForm } from './training-form';
+import { graphNames, inferenceForm, trainingForm } from './training-form';
 
 /** A program before it is stored: without digest, and with file names where the stored one has object names. */
 export type ProgramDraft = Omit<Program, 'digest'>;
@@ -29,15 +31,6 @@ export interface BuildRequest {
   /** Micro-batch sizes of the lanes; one training graph each. */
   readonly laneBatches: readonly number[];
 }
-
-/** Names of what a training graph takes and gives besides the parameters, which keep their own. */
-export const graphNames = {
-  targets: 'smlt.targets',
-  loss: 'smlt.loss',
-  gradient: (parameter: string) => `smlt.gradient/${parameter}`,
-  statistic: (buffer: string) => `smlt.statistic/${buffer}`,
-  noise: (index: number) => `smlt.noise.${index}`,
-} as const;
 
 const OLDEST_OPSET = 13;
 const MIB = 1 << 20;
@@ -160,95 +153,6 @@ function imported(bytes: Uint8Array, featureShape: readonly number[]): Graph {
   return { ...graph, inputs: [{ ...input, shape: ['N', ...featureShape] }] };
 }
 
-interface TrainingForm extends Graph {
-  /** Running statistics in the order of their nodes: mean, then variance of each. */
-  readonly buffers: readonly { readonly name: string; readonly momentum: number }[];
-  readonly batchNorms: readonly {
-    readonly node: string;
-    readonly statistics: readonly [string, string];
-    readonly buffers: readonly [string, string];
-  }[];
-  readonly dropouts: readonly { readonly node: string; readonly input: string; readonly rate: number }[];
-}
-
-/**
- * As an exporter may leave it, to what trains: BatchNormalization over the micro-batch with its statistics as outputs,
- * Dropout as a product with a mask that the host makes (ONNX Runtime's generator is no function of the step).
- */
-function trainingForm(graph: Graph): TrainingForm {
-  const buffers: { name: string; momentum: number }[] = [];
-  const batchNorms: TrainingForm['batchNorms'][number][] = [];
-  const dropouts: TrainingForm['dropouts'][number][] = [];
-  const initializers = new Map(graph.initializers);
-  const nodes = graph.nodes.map((node): Node => {
-    if (node.domain !== '') return node;
-    if (node.op === 'BatchNormalization') {
-      const [mean, variance] = [node.inputs[3] ?? '', node.inputs[4] ?? ''];
-      const shape = graph.initializers.get(mean)?.shape;
-      if (!shape || !graph.initializers.has(variance) || buffers.some(({ name }) => name === mean))
-        throw new SmltError(
-          'UnsupportedOperator',
-          `operator BatchNormalization of node '${node.name}': its running statistics are computed or shared; nearest supported form: one initialiser each`,
-        );
-      const attribute = node.attributes.momentum;
-      const kept = attribute?.kind === 'float' ? attribute.value : 0.9;
-      const momentum = Number((1 - kept).toPrecision(6));
-      buffers.push({ name: mean, momentum }, { name: variance, momentum });
-      const statistics = [`smlt.mean/${node.name}`, `smlt.variance/${node.name}`] as const;
-      batchNorms.push({ node: node.name, statistics, buffers: [mean, variance] });
-      initializers.set('smlt.zeros/' + node.name, { type: 'float32', shape, data: new Float32Array(sizeOf(shape)) });
-      const zeros = 'smlt.zeros/' + node.name;
-      return {
-        ...node,
-        inputs: [...node.inputs.slice(0, 3), zeros, zeros],
-        outputs: [node.outputs[0] ?? '', ...statistics],
-        attributes: { epsilon: node.attributes.epsilon ?? float(1e-5), momentum: float(0), training_mode: int(1) },
-      };
-    }
-    if (node.op === 'Dropout') {
-      const rate = dropoutRate(node, graph);
-      if (rate === 0) return { ...node, op: 'Identity', inputs: node.inputs.slice(0, 1), outputs: node.outputs.slice(0, 1), attributes: {} };
-      const input = graphNames.noise(dropouts.length);
-      dropouts.push({ node: node.name, input, rate });
-      return { ...node, op: 'Mul', inputs: [node.inputs[0] ?? '', input], outputs: node.outputs.slice(0, 1), attributes: {} };
-    }
-    return node;
-  });
-  return { ...graph, nodes, initializers, buffers, batchNorms, dropouts };
-}
-
-function dropoutRate(node: Node, graph: Graph): number {
-  const ratio = node.inputs[1];
-  if (!ratio) return 0.5;
-  const constant = graph.nodes.find(({ op, outputs }) => op === 'Constant' && outputs[0] === ratio)?.attributes.value;
-  const tensor = graph.initializers.get(ratio) ?? (constant?.kind === 'tensor' ? constant.value : undefined);
-  if (!tensor)
-    throw new SmltError(
-      'UnsupportedOperator',
-      `operator Dropout of node '${node.name}': its ratio is computed; nearest supported form: a constant ratio`,
-    );
-  return Number(tensor.data[0]);
-}
-
-/** The graph that predicts: running statistics, no dropout; what varies are inputs without values. */
-function inferenceForm(graph: Graph, variable: ReadonlySet<string>): Graph {
-  const nodes = graph.nodes.map((node): Node => {
-    if (node.domain !== '') return node;
-    const outputs = node.outputs.slice(0, 1);
-    if (node.op === 'BatchNormalization') return { ...node, outputs, attributes: { ...node.attributes, training_mode: int(0) } };
-    if (node.op === 'Dropout') return { ...node, op: 'Identity', inputs: node.inputs.slice(0, 1), outputs, attributes: {} };
-    return node;
-  });
-  const weights = [...graph.initializers].filter(([name]) => variable.has(name));
-  return pruned({
-    ...graph,
-    nodes,
-    initializers: new Map([...graph.initializers].filter(([name]) => !variable.has(name))),
-    inputs: [...graph.inputs, ...weights.map(([name, { type, shape }]): ValueInfo => ({ name, type, shape }))],
-    outputs: graph.outputs.slice(0, 1),
-  });
-}
-
 interface TrainingOptions {
   readonly samples: number;
   readonly featureShape: readonly number[];
@@ -287,6 +191,8 @@ function trainingGraph(form: TrainingForm, { samples, featureShape, loss, target
     ...params.map((name) => renamed(fixed, gradients.get(name) as Value, graphNames.gradient(name))),
     ...statistics(form, fixed, samples),
   ];
+  // What no gradient reaches does not train: it goes back to what the file says.
+  for (const name of candidates) if (!gradients.has(name)) g.initializers.set(name, tensorOf(form, name));
   const trained = params.map((name) => fixed.valueOf(name));
   const graph = g.graph('training', [...inputs, targets, ...trained], results);
   return {
