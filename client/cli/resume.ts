@@ -4,6 +4,7 @@ import { readJobFile } from '../job-file';
 import { withGoal, withGoalOptions, type GoalOptions } from './goal-options';
 import { note, print } from './output';
 import { endsWithCommand } from './run';
+import { plannedStages } from './run-view';
 import { watchRun } from './watch-run';
 
 interface ResumeOptions extends GoalOptions {
@@ -32,7 +33,7 @@ export function resumeCommand(): Command {
         const handle = await smlt.resume(runId, { job });
         note(`run ${runId} goes on${handle.uiUrl ? `   ${handle.uiUrl}` : ''}`);
         if (options.detach) return print(runId);
-        process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral });
+        process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral, planned: plannedStages(job) });
       } finally {
         await smlt.close();
       }

@@ -2,7 +2,7 @@ import { spentNanoUsd, stages, totalNanoUsd } from '../../contracts/money';
 import type { JournalEntry, RunRecord, Trial } from '../../contracts/pipeline';
 import { usd } from '../../contracts/units';
 import type { Paint } from './output';
-import { allocationText, clock, count, dollars, lossText, percent, plural } from './words';
+import { allocationText, clock, count, dollars, lossText, percent, plural, wrap } from './words';
 
 /** A stretch of steps that one allocation did. */
 export interface AllocationUse {
@@ -54,7 +54,7 @@ export function runDocument(record: RunRecord, uiUrl: string | undefined) {
 }
 
 /** What a person reads at the end of a run. */
-export function describeRun(record: RunRecord, uiUrl: string | undefined, paint: Paint): string {
+export function describeRun(record: RunRecord, uiUrl: string | undefined, paint: Paint, width = Infinity): string {
   const rows: [string, string][] = [];
   const best = bestTrial(record.trials);
   if (record.metrics) rows.push(['result', metricsText(record.metrics)]);
@@ -66,7 +66,7 @@ export function describeRun(record: RunRecord, uiUrl: string | undefined, paint:
   if (record.weightsSha256) rows.push(['weights', `sha256 ${record.weightsSha256.slice(0, 16)}…`]);
   if (uiUrl) rows.push(['Temporal UI', uiUrl]);
   for (const text of record.notices) rows.push(['note', text]);
-  const lines = rows.map(([name, text]) => `  ${paint('dim', name.padEnd(12))} ${text}`);
+  const lines = rows.map(([name, text]) => `  ${paint('dim', name.padEnd(12))} ${wrap(text, width - 15).join(`\n${' '.repeat(15)}`)}`);
   const next = nextSteps(record);
   const tail =
     next.length === 0 ? [] : ['', paint('bold', 'Next'), ...next.map(([command, why]) => `  ${command}${why ? `   ${paint('dim', why)}` : ''}`)];

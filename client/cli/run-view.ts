@@ -1,4 +1,5 @@
-import { spentNanoUsd, stages } from '../../contracts/money';
+import { spentNanoUsd, stages, type Stage } from '../../contracts/money';
+import type { Job } from '../../contracts/job';
 import type { RunRecord } from '../../contracts/pipeline';
 import { painter, type Paint } from './output';
 import { allocationText, clock, count, dollars, lossText } from './words';
@@ -10,8 +11,14 @@ export interface RunView {
   clear(): void;
 }
 
-export function openView(stream: NodeJS.WriteStream): RunView {
-  return stream.isTTY && process.env['TERM'] !== 'dumb' ? new DrawnView(stream) : new PlainView(stream);
+/** @param planned  stages that are to come; those that have begun are known anyway */
+export function openView(stream: NodeJS.WriteStream, planned: readonly Stage[]): RunView {
+  return stream.isTTY && process.env['TERM'] !== 'dumb' ? new DrawnView(stream, planned) : new PlainView(stream);
+}
+
+/** The stages that a job goes through. */
+export function plannedStages({ tune, data, deploy }: Job): Stage[] {
+  return stages.filter((stage) => (stage !== 'tune' || tune) && (stage !== 'evaluate' || data.test) && (stage !== 'deploy' || deploy));
 }
 
 const REDRAW_MS = 250;
@@ -22,7 +29,10 @@ class DrawnView implements RunView {
   private readonly paint: Paint;
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly stream: NodeJS.WriteStream) {
+  constructor(
+    private readonly stream: NodeJS.WriteStream,
+    private readonly planned: readonly Stage[],
+  ) {
     this.paint = painter(stream);
   }
 
@@ -42,7 +52,7 @@ class DrawnView implements RunView {
   private draw(): void {
     if (!this.record) return;
     const width = (this.stream.columns || 80) - 1;
-    const lines = viewLines(this.record, Date.now(), this.paint, width);
+    const lines = viewLines(this.record, this.planned, Date.now(), this.paint, width);
     const up = this.drawn > 0 ? `\x1b[${this.drawn}A` : '';
     this.stream.write(`${up}${lines.map((line) => `\x1b[2K${line}`).join('\n')}\n\x1b[0J`);
     this.drawn = lines.length;
@@ -50,21 +60,22 @@ class DrawnView implements RunView {
 }
 
 /** The drawing: stage bar, progress, allocation with its reason, money, time. */
-export function viewLines(record: RunRecord, nowMs: number, paint: Paint, width: number): string[] {
+export function viewLines(record: RunRecord, planned: readonly Stage[], nowMs: number, paint: Paint, width: number): string[] {
   const last = record.journal.at(-1);
   const cut = (text: string) => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
   const lines = [
-    stageBar(record, paint),
+    stageBar(record, planned, paint),
     cut(`${bar(record.step, record.totalSteps, 28)} step ${count(record.step)} of ${count(record.totalSteps)}   loss ${lossText(record.loss)}`),
   ];
-  if (record.allocation) lines.push(cut(`${allocationText(record.allocation)}, ${count(record.allocation.steps)} steps a round${last ? `: ${last.reason}` : ''}`)); // prettier-ignore
+  if (record.allocation) lines.push(cut(`${allocationText(record.allocation)}, ${count(record.allocation.steps)} steps a round`));
+  if (last) lines.push(paint('dim', cut(last.reason)));
   lines.push(cut(`spent ${spendText(record)}   time ${timeText(record, nowMs)}`));
   return lines;
 }
 
-function stageBar({ stages: states, stage }: RunRecord, paint: Paint): string {
+function stageBar({ stages: states }: RunRecord, planned: readonly Stage[], paint: Paint): string {
   return stages
-    .filter((name) => name in states || name !== 'tune' || stage === null)
+    .filter((name) => name in states || planned.includes(name))
     .map((name) => {
       const state = states[name];
       if (state === undefined) return paint('dim', `· ${name}`);

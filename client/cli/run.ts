@@ -6,6 +6,7 @@ import { connect } from '../connect';
 import { readJobFile } from '../job-file';
 import { withGoal, withGoalOptions, type GoalOptions } from './goal-options';
 import { note, print, printJson } from './output';
+import { plannedStages } from './run-view';
 import { watchRun } from './watch-run';
 
 interface RunOptions extends GoalOptions {
@@ -41,7 +42,7 @@ export function runCommand(): Command {
           else print(handle.runId);
           return;
         }
-        process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral });
+        process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral, planned: plannedStages(job) });
       } finally {
         await smlt.close();
       }

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import type { Stage } from '../../contracts/money';
 import type { RunRecord } from '../../contracts/pipeline';
 import type { RunHandle } from '../run-handle';
 import { EXIT, exitCodeOf } from './exit-codes';
@@ -10,11 +11,12 @@ export interface WatchOptions {
   readonly json: boolean;
   /** The server ends with this command, so the run cannot go on without it. */
   readonly ephemeral: boolean;
+  readonly planned?: readonly Stage[];
 }
 
 /** Shows a run until it ends, then its summary. Resolves with the exit code. */
-export async function watchRun(handle: RunHandle, { json, ephemeral }: WatchOptions): Promise<number> {
-  const view = openView(process.stderr);
+export async function watchRun(handle: RunHandle, { json, ephemeral, planned = [] }: WatchOptions): Promise<number> {
+  const view = openView(process.stderr, planned);
   let asked: Promise<'stop' | 'keep'> | undefined;
   let leave: () => void = () => undefined;
   const left = new Promise<'left'>((resolve) => (leave = () => resolve('left')));
@@ -51,7 +53,7 @@ export async function watchRun(handle: RunHandle, { json, ephemeral }: WatchOpti
 
 export function report(record: RunRecord, uiUrl: string | undefined, json: boolean): void {
   if (json) printJson(runDocument(record, uiUrl));
-  else print(`\n${describeRun(record, uiUrl, painter(process.stdout))}`);
+  else print(`\n${describeRun(record, uiUrl, painter(process.stdout), process.stdout.isTTY ? process.stdout.columns : Infinity)}`);
 }
 
 /** Without a terminal nobody can answer: the run goes on, unless its server ends with the command. */
