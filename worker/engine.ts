@@ -16,7 +16,7 @@ export async function openEngine(config: WorkerConfig, searchAttributes: boolean
     platform: system(),
     arch: arch(),
   });
-  const platform = openPlatform({
+  const platform = await openPlatform({
     region: config.region,
     zipPath,
     codeSha256: sha256,

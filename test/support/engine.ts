@@ -20,8 +20,17 @@ export interface EngineOptions {
 
 /** A whole engine of real processes for one test file: Temporal server, Lambda server, Temporal worker, in a folder of its own. */
 export async function startEngine(options: EngineOptions = {}) {
-  const home = mkdtempSync(join(tmpdir(), 'smlt-test-'));
   const children = new Set<ChildProcess>();
+  try {
+    return await launchEngine(options, children);
+  } catch (error) {
+    for (const child of children) child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+async function launchEngine(options: EngineOptions, children: Set<ChildProcess>) {
+  const home = mkdtempSync(join(tmpdir(), 'smlt-test-'));
   const log = join(home, 'log');
   mkdirSync(log);
   const { path } = await findTemporalBinary({ environment: process.env, cache: TEST_CACHE, mayDownload: true, log: () => undefined });

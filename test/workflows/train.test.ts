@@ -1,0 +1,95 @@
+import { join } from 'node:path';
+import { FINAL_TRACK, type RunRecord, type TrackResult } from '../../contracts/pipeline';
+import { startEngine, type Engine } from '../support/engine';
+import { writeQuarters } from '../support/data';
+
+jest.setTimeout(180_000);
+
+describe('training on real processes', () => {
+  let engine: Engine;
+  let dataUri: string;
+  beforeAll(async () => {
+    engine = await startEngine();
+    dataUri = writeQuarters(join(engine.home, 'data', 'train'), 512, 1);
+  });
+  afterAll(() => engine?.close());
+
+  const jobOf = (allocation: object = {}, changes: object = {}) => ({
+    name: 'quarters',
+    data: { train: dataUri },
+    model: { layers: [{ conv2d: { filters: 4, kernel: 3 } }, 'relu', 'flatten', { dense: 16 }, 'relu', { dense: 4 }] },
+    loss: 'softmax-cross-entropy',
+    training: { steps: 24, batchSize: 64, lanes: 16, seed: 3, optimizer: { kind: 'adam', learningRate: 0.01 } },
+    allocation,
+    ...changes,
+  });
+  const digests = new Map<string, string>();
+  async function digestOf(run: string, job: object): Promise<string> {
+    const record = await engine.run<RunRecord>('pipeline', run, { job });
+    expect(record.status).toBe('completed');
+    digests.set(run, record.weightsSha256!);
+    return record.weightsSha256!;
+  }
+
+  it('learns: the loss falls by half', async () => {
+    const result = await engine.run<TrackResult>('train', 'alone', { job: jobOf() });
+    expect(result.outcome).toBe('completed');
+    expect(result.step).toBe(24);
+    expect(result.loss).toBeLessThan(0.7);
+    expect(result.weights).toMatchObject({ run: 'alone', track: FINAL_TRACK });
+  });
+
+  it('gives the same weights for 1, 2, 3, 4 and 8 workers, and for a change of workers between rounds', async () => {
+    const one = await digestOf('one', jobOf({ minWorkers: 1, maxWorkers: 1, stepsPerRound: 10 }));
+    for (const workers of [2, 3, 4, 8]) expect(await digestOf(`w${workers}`, jobOf({ minWorkers: workers, maxWorkers: workers, stepsPerRound: 7 }))).toBe(one);
+    expect(await digestOf('free', jobOf({ stepsPerRound: 5 }))).toBe(one);
+  });
+
+  it('gives the same weights when functions are killed and answers are lost', async () => {
+    await engine.setFaults([
+      { function: 'smlt-train-*', payload: { worker: 1 }, nth: 1, times: 2, action: { kind: 'kill', afterMs: 40 } },
+      { function: 'smlt-train-*', payload: { worker: 0 }, nth: 2, action: { kind: 'killBeforeResponse' } },
+      { function: 'smlt-train-*', payload: { worker: 0 }, nth: 4, action: { kind: 'throttle' } },
+    ]);
+    const digest = await digestOf('killed', jobOf({ minWorkers: 2, maxWorkers: 2, stepsPerRound: 6 }));
+    await engine.setFaults([]);
+    expect(digest).toBe(digests.get('one'));
+  });
+
+  it('gives the same weights when the Temporal worker is killed in mid-round', async () => {
+    const handle = await engine.start('pipeline', 'worker-killed', { job: jobOf({ minWorkers: 2, maxWorkers: 2, stepsPerRound: 4 }) });
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    engine.killWorker();
+    await engine.restartWorker();
+    const record = (await handle.result()) as RunRecord;
+    expect(record.weightsSha256).toBe(digests.get('one'));
+  });
+
+  it('gives the same weights when the exchange is wiped in mid-round', async () => {
+    const handle = await engine.start('pipeline', 'wiped', { job: jobOf({ minWorkers: 2, maxWorkers: 2, stepsPerRound: 12 }) });
+    const result = handle.result() as Promise<RunRecord>;
+    let wipes = 0;
+    const wiping = setInterval(() => {
+      void engine.exchange.list('runs/wiped/').then((names) => {
+        if (names.length > 0 && wipes < 3) {
+          wipes++;
+          void engine.exchange.delete(names);
+        }
+      });
+    }, 150);
+    const record = await result.finally(() => clearInterval(wiping));
+    expect(wipes).toBeGreaterThan(0);
+    expect(record.weightsSha256).toBe(digests.get('one'));
+  });
+
+  it('charges exactly what the platform billed, failed attempts included', async () => {
+    const before = await engine.bills();
+    await engine.setFaults([{ function: 'smlt-train-*', payload: { worker: 0 }, nth: 1, action: { kind: 'kill', afterMs: 30 } }]);
+    const record = await engine.run<RunRecord>('pipeline', 'billed', { job: jobOf({ minWorkers: 2, maxWorkers: 2, stepsPerRound: 12 }) });
+    await engine.setFaults([]);
+    const bills = (await engine.bills()).slice(before.length);
+    const charged = Object.values(record.ledger).reduce((sum, bill) => ({ invocations: sum.invocations + bill.invocations, billedMs: sum.billedMs + bill.billedMs }), { invocations: 0, billedMs: 0 });
+    expect(charged.invocations).toBe(bills.length);
+    expect(charged.billedMs).toBe(bills.reduce((sum, { billedMs }) => sum + billedMs, 0));
+  });
+});
