@@ -27,5 +27,10 @@ export interface Exchange {
   waitFor(names: readonly string[], options: WaitOptions, onArrival?: (name: string) => void): Promise<string[]>;
   delete(names: readonly string[], signal?: AbortSignal): Promise<void>;
   list(prefix: string, signal?: AbortSignal): Promise<string[]>;
+  /**
+   * Removes what was written longer ago than this, and what writers that died have left: runs that were ended from outside
+   * have nobody to clean up. Choose a time longer than a round and a function's limit.
+   */
+  expire(olderThanMs: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -14,7 +14,7 @@ import {
   writevSync,
   type Dirent,
 } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SmltError } from '../../contracts/errors';
 import { checkValue, frameOf, headerBytes, notDeterministic, parseHeader, type Frame, type FrameHeader } from '../frame';
@@ -29,6 +29,8 @@ const asideFolder = 'unfinished values';
 const staleAfterMs = 60_000;
 const recheckMs = 25;
 const folderRetries = 100;
+/** One system call reads at most 2 GiB. */
+const readAtOnce = 2 ** 30;
 
 /**
  * Values as files in memory, one folder for each reader (inbox-paths.ts). Everything is synchronous: a system call on
@@ -36,6 +38,7 @@ const folderRetries = 100;
  * 1. A value appears whole: written aside, then linked, which also decides who was first.
  * 2. What is corrupt is deleted by whoever finds it, and counts as absent.
  * 3. Any file or folder may vanish at any moment; a writer makes its folder again, a reader sees nothing.
+ * 4. Traffic is the bytes of values that were really moved, and one request a call.
  */
 export class TmpfsExchange implements Exchange {
   readonly uri: string;
@@ -66,7 +69,7 @@ export class TmpfsExchange implements Exchange {
       throw fileFault(error, root);
     }
     const exchange = new TmpfsExchange(root, watchFolder);
-    exchange.sweepStale(staleAfterMs);
+    exchange.sweepUnfinished(staleAfterMs);
     return exchange;
   }
 
@@ -134,7 +137,7 @@ export class TmpfsExchange implements Exchange {
     this.traffic.requests++;
     paths.forEach(removeFile);
     for (const folder of new Set(paths.map(dirname))) this.removeEmpty(folder);
-    if (Date.now() - this.sweptAtMs > staleAfterMs) this.sweepStale(staleAfterMs);
+    if (Date.now() - this.sweptAtMs > staleAfterMs) this.sweepUnfinished(staleAfterMs);
   }
 
   async list(prefix: string, signal?: AbortSignal): Promise<string[]> {
@@ -159,30 +162,36 @@ export class TmpfsExchange implements Exchange {
     return found;
   }
 
+  async expire(olderThanMs: number): Promise<void> {
+    const borderMs = Date.now() - olderThanMs;
+    const emptied = new Set<string>();
+    const folders = [this.root];
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      if (basename(folder).startsWith('inbox')) emptied.add(folder); // perhaps made by a waiter whose value never came
+      for (const entry of entriesOf(folder)) {
+        const path = join(folder, entry.name);
+        if (entry.isDirectory()) folders.push(path);
+        // A URI may point at a folder with files of other programs: those are nobody's to delete here.
+        else if (nameOfPath({ folder: relative(this.root, folder), file: entry.name }) !== undefined && removeOld(path, borderMs))
+          emptied.add(folder);
+      }
+    }
+    for (const folder of emptied) this.removeEmpty(folder);
+    this.sweepUnfinished(olderThanMs);
+  }
+
   async close(): Promise<void> {
     this.watch.close();
   }
 
   /**
-   * Removes unfinished files of writers that died, and folders that stand empty, older than a time. `delete` calls it about
-   * once a minute; a writer that is only slow writes its file again.
+   * Removes files that writers have left unfinished for so long: they died at it. A writer that is only slow writes its
+   * file again. `delete` calls this about once a minute.
    */
-  sweepStale(olderThanMs: number): void {
+  sweepUnfinished(olderThanMs: number): void {
     this.sweptAtMs = Date.now();
-    const borderMs = this.sweptAtMs - olderThanMs;
-    const isOld = (path: string) => (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < borderMs;
-    const folders = [this.root];
-    const empty: string[] = [];
-    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-      const entries = entriesOf(folder);
-      if (entries.length === 0 && folder !== this.root && isOld(folder)) empty.push(folder);
-      for (const entry of entries) {
-        const path = join(folder, entry.name);
-        if (entry.isDirectory()) folders.push(path);
-        else if (folder === join(this.root, asideFolder) && isOld(path)) removeFile(path);
-      }
-    }
-    for (const folder of empty) this.removeEmpty(folder);
+    const folder = join(this.root, asideFolder);
+    for (const { name } of entriesOf(folder)) removeOld(join(folder, name), this.sweptAtMs - olderThanMs);
   }
 
   private pathOf(name: string): string {
@@ -330,7 +339,7 @@ function readHeader(file: number, path: string): FrameHeader {
 function readFully(file: number, into: Uint8Array, position: number): Uint8Array {
   let filled = 0;
   while (filled < into.byteLength) {
-    const taken = readSync(file, into, filled, into.byteLength - filled, position + filled);
+    const taken = readSync(file, into, filled, Math.min(into.byteLength - filled, readAtOnce), position + filled);
     if (taken === 0) break;
     filled += taken;
   }
@@ -343,6 +352,14 @@ function removeFile(path: string): void {
   } catch (error) {
     if (!isAbsent(error)) throw fileFault(error, path);
   }
+}
+
+/** True when the file was old enough to go. */
+function removeOld(path: string, borderMs: number): boolean {
+  const info = statSync(path, { throwIfNoEntry: false });
+  if (info === undefined || info.mtimeMs >= borderMs) return false;
+  removeFile(path);
+  return true;
 }
 
 function makeFolder(folder: string): void {

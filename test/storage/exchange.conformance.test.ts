@@ -240,6 +240,17 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
       expect(await exchange.list('')).toEqual([]);
     }, 60_000);
 
+    it('expires what was written long ago, and nothing younger', async () => {
+      await exchange.putValue(params(1), [filled(1)]);
+      await exchange.putValue('runs/r/free', [filled(1)]);
+      await exchange.expire(60_000);
+      expect((await exchange.list('')).sort()).toEqual([params(1), 'runs/r/free'].sort());
+      await sleep(60);
+      await exchange.putValue(params(2), [filled(1)]);
+      await exchange.expire(50);
+      expect(await exchange.list('')).toEqual([params(2)]);
+    });
+
     it.each([
       ['a cut value', (stored: Buffer) => stored.subarray(0, -1)],
       ['a cut header', (stored: Buffer) => stored.subarray(0, 20)],

@@ -142,18 +142,27 @@ describe('tmpfs exchange', () => {
     await exchange.close();
   });
 
-  it('sweeps unfinished files and empty folders of the dead, and leaves fresh ones', async () => {
+  it('sweeps what dead writers left unfinished, and leaves what is fresh', async () => {
     const exchange = TmpfsExchange.open(folder);
     await exchange.putValue(params(1), [filled(1)]);
-    writeFileSync(join(folder, 'unfinished values', 'dead'), 'x');
-    mkdirSync(join(folder, 'runs/gone/inbox params'), { recursive: true });
-    exchange.sweepStale(60_000);
-    expect(readdirSync(join(folder, 'unfinished values'))).toEqual(['dead']);
-    exchange.sweepStale(-1);
-    expect(contents(folder)).not.toContain('runs/gone');
-    expect(readdirSync(join(folder, 'unfinished values'))).toEqual([]);
-    expect(await exchange.list('')).toEqual([params(1)]);
-    await exchange.putValue(params(2), [filled(1)]);
+    for (const file of ['dead', 'fresh']) writeFileSync(join(folder, 'unfinished values', file), 'x');
+    const minutesAgo = Date.now() / 1_000 - 120;
+    utimesSync(join(folder, 'unfinished values', 'dead'), minutesAgo, minutesAgo);
+    const later = TmpfsExchange.open(folder);
+    expect(readdirSync(join(folder, 'unfinished values'))).toEqual(['fresh']);
+    expect(await later.list('')).toEqual([params(1)]);
+    await exchange.close();
+    await later.close();
+  });
+
+  it('expires values and the folders they leave empty, and never a file of other programs', async () => {
+    const exchange = TmpfsExchange.open(folder);
+    await exchange.waitFor([names.state({ run: 'r', track: 'train', recipe: 'never' }, 1, { start: 0, end: 64 })], { timeoutMs: 1 });
+    await exchange.putValue(params(1), [filled(1)]);
+    mkdirSync(join(folder, 'letters'));
+    for (const file of ['notes.txt', 'letters/to a friend', 'letters/my letter home']) writeFileSync(join(folder, file), 'x');
+    await exchange.expire(-1_000);
+    expect(contents(folder)).toEqual(['letters', 'letters/my letter home', 'letters/to a friend', 'notes.txt']);
     await exchange.close();
   });
 
