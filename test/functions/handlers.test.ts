@@ -138,7 +138,7 @@ describe('export and predict', () => {
     const { version } = await exported();
     Object.assign(process.env, { SMLT_STORE_URI: rig.store.uri, SMLT_MODEL_NAME: 'small', SMLT_MODEL_VERSION: version });
     const { outputs, sums } = await evaluateWeights(rig.world, evaluateRequest(0, 20, 20));
-    const inputs = (await rig.samples(0, 20)).map((features) => Array.from(features));
+    const inputs = (await rig.samples(0, 20)).map(({ features }) => Array.from(features));
     const answer = answered(await predict({ inputs }, context));
     expect(answer.outputs).toHaveLength(20);
     answer.outputs.forEach((output, i) => output.forEach((value, j) => expect(value).toBeCloseTo(outputs[i]![j]!, 5)));

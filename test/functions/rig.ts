@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,13 +76,13 @@ export class Rig {
       reproducibility: 'bits',
       ...options,
       clipNorm: options.clipNorm,
-      times: { waitMs: 60, giveUpMs: 3_000, lookMs: 20, marginMs: 50, ...options.times },
+      times: { waitMs: 25, giveUpMs: 3_000, lookMs: 10, marginMs: 50, ...options.times },
     };
   }
 
   static async open(options: RigOptions = {}): Promise<Rig> {
     const rig = new Rig(options);
-    rig.#root = await mkdtemp(join(tmpdir(), 'smlt-functions-'));
+    rig.#root = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'smlt-functions-'));
     rig.store = await openObjectStore(pathToFileURL(join(rig.#root, 'store')).href);
     rig.exchange = await openExchange(pathToFileURL(join(rig.#root, 'exchange')).href.replace(/^file:/, 'tmpfs:'));
     await rig.#makeData();
@@ -125,14 +126,15 @@ export class Rig {
     this.dataSha256 = manifest.sha256;
   }
 
-  /** Features of samples of the packed data set. */
-  async samples(start: number, end: number): Promise<Float32Array[]> {
+  /** Samples of the packed data set, with the first number of each one's target. */
+  async samples(start: number, end: number): Promise<{ features: Float32Array; target: number }[]> {
     const data = await DataSet.open(this.world, this.dataUri);
     const loaded = await data.load([{ start, end }]);
     return Array.from({ length: end - start }, (_, i) => {
       const features = new Float32Array(featureShape[0]!);
-      loaded.gather([start + i], features, data.manifest.target.kind === 'class' ? new Int32Array(1) : new Float32Array(2));
-      return features;
+      const targets = data.manifest.target.kind === 'class' ? new Int32Array(1) : new Float32Array(2);
+      loaded.gather([start + i], features, targets);
+      return { features, target: targets[0]! };
     });
   }
 
