@@ -16,6 +16,8 @@ import type { ExitedMessage } from './supervisor-protocol';
 export const MIB_PER_VCPU = 1_769;
 const INIT_LIMIT_MS = 10_000;
 const KEPT_LOGS_PER_FUNCTION = 50;
+/** With less memory left on this machine, a new instance takes the place of one that idles. */
+const SCARCE_BYTES = 1_073_741_824;
 
 export interface InvokerOptions {
   readonly supervisor: SupervisorClient;
@@ -185,6 +187,7 @@ export class Invoker implements InstanceEvents {
 
   private start(pool: Pool): void {
     const { version, functionName } = pool;
+    if (process.availableMemory() < SCARCE_BYTES) this.longestIdle()?.kill('idle');
     const folder = join(this.options.logFolder, functionName);
     mkdirSync(folder, { recursive: true });
     dropOldLogs(folder);
@@ -222,6 +225,11 @@ export class Invoker implements InstanceEvents {
         ),
       (error: Error) => end({ failure: error.message }),
     );
+  }
+
+  /** Timers are kept in the order in which their instances became idle. */
+  private longestIdle(): Instance | undefined {
+    return [...this.idleTimers.keys()].find((instance) => instance.state === 'idle' && instance.killReason === undefined);
   }
 
   private deliver(instance: Instance, call: Running): void {
