@@ -78,6 +78,11 @@ export type ExchangeKind = z.output<typeof ExchangeKind>;
 /** Everything a decision depends on: it is a pure function of this. */
 export const DecisionInput = z.object({
   goal: ResolvedGoal,
+  /**
+   * While profiling, `goal` is profiling's own share of budget and time, which its rounds keep; this is the goal of all the
+   * work, which plans are held against. Left out: plans of the profile phase are held against nothing.
+   */
+  wholeGoal: ResolvedGoal.optional(),
   nowMs: z.number(),
   spentNanoUsd: NanoUsd,
   /** Kept for later stages: never spent by this one. */

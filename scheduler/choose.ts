@@ -12,7 +12,7 @@ import {
   TIE,
 } from './constants';
 import { normalCdf, normalPdf, Z80, Z95 } from './normal';
-import { violationOf, type Plan } from './plan';
+import { planGoalOf, violationOf, type Plan } from './plan';
 
 const other = (plan: Plan, minimize: 'cost' | 'time') =>
   minimize === 'time' ? plan.prediction.remainingNanoUsd.p50 : plan.prediction.remainingMs.p50;
@@ -64,7 +64,9 @@ export function incumbentOf(plans: readonly Plan[], minimize: 'cost' | 'time'): 
 }
 
 /** Goals near the stated one that a plan meets with probability 0.8: the earliest deadline within the budget, the least budget within the deadline. */
-export function nearestGoals(plans: readonly Plan[], { goal, nowMs, spentNanoUsd, reservedNanoUsd }: DecisionInput): NearestGoals {
+export function nearestGoals(plans: readonly Plan[], input: DecisionInput): NearestGoals {
+  const { nowMs, spentNanoUsd, reservedNanoUsd } = input;
+  const goal = planGoalOf(input);
   const upper = (p50: number, p95: number, sd: number) => p50 + ((p95 - p50) * (Math.exp(Z80 * sd) - 1)) / (Math.exp(Z95 * sd) - 1);
   const timeOf = ({ prediction: { remainingMs }, logSd }: Plan) => upper(remainingMs.p50, remainingMs.p95, logSd);
   const costOf = ({ prediction: { remainingNanoUsd }, logSd }: Plan) => upper(remainingNanoUsd.p50, remainingNanoUsd.p95, logSd);

@@ -85,7 +85,7 @@ function nextProbe(
   target: Plan,
   input: DecisionInput,
 ): { kind: 'probe'; plan: Plan; reason: string } | { kind: 'finish'; reason: string } {
-  const { observations, probesLeft, goal, remainingSteps, spentNanoUsd } = input;
+  const { observations, probesLeft, goal, nowMs, remainingSteps, spentNanoUsd } = input;
   const probes = observations.reduce((sum, observation) => sum + observation.merged, 0);
   const finish = (why: string) => ({ kind: 'finish' as const, reason: `${formatShape(target.allocation)} it will be: ${why}.` });
   if (probesLeft === 0) return finish(`${probes} short rounds have shown enough`);
@@ -94,8 +94,17 @@ function nextProbe(
     return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined) };
   }
   const spentMs = observations.reduce((sum, observation) => sum + observation.wallMs * observation.merged, 0);
-  const mayMs = target.limits.timeMs === undefined ? Infinity : PROBE_SPEND_SHARE * (target.limits.timeMs + spentMs) - spentMs;
-  const mayNanoUsd = goal.budgetNanoUsd === undefined ? Infinity : PROBE_SPEND_SHARE * goal.budgetNanoUsd - spentNanoUsd;
+  const { wholeGoal } = input;
+  const restMs = goal.deadlineAtMs === undefined ? Infinity : goal.deadlineAtMs - nowMs;
+  const restNanoUsd = goal.budgetNanoUsd === undefined ? Infinity : goal.budgetNanoUsd - spentNanoUsd;
+  const mayMs = Math.min(
+    restMs,
+    wholeGoal?.deadlineAtMs === undefined ? Infinity : PROBE_SPEND_SHARE * (wholeGoal.deadlineAtMs - nowMs + spentMs) - spentMs,
+  );
+  const mayNanoUsd = Math.min(
+    restNanoUsd,
+    wholeGoal?.budgetNanoUsd === undefined ? Infinity : PROBE_SPEND_SHARE * wholeGoal.budgetNanoUsd - spentNanoUsd,
+  );
   const incumbent = incumbentOf(plans, goal.minimize) ?? target;
   const seen = new Set(observations.map(({ allocation }) => `${allocation.workers}x${allocation.memoryMib}`));
   const scored = plans
@@ -114,7 +123,7 @@ function nextProbe(
       return { probe, gain, pays: gain * incumbent.objective > extra, score: gain / Math.sqrt(byTime ? costMs : nanoUsd), costMs, nanoUsd };
     })
     .filter(({ costMs, nanoUsd }) => costMs <= mayMs && nanoUsd <= mayNanoUsd);
-  if (scored.length === 0) return finish('one more look would take over a tenth of the limit');
+  if (scored.length === 0) return finish('one more look would take more than probes may');
   const next = scored
     .filter(({ pays }) => pays)
     .reduce<(typeof scored)[number] | undefined>((a, b) => (a === undefined || b.score > a.score ? b : a), undefined);

@@ -1,5 +1,5 @@
 import type { Allocation } from '../contracts/round';
-import type { DecisionInput, Prediction, Quantiles } from '../contracts/scheduling';
+import type { DecisionInput, Prediction, Quantiles, ResolvedGoal } from '../contracts/scheduling';
 import { BURST_REFILL_MS, BURST_WORKERS, FUNCTION_DRAIN_MS, FUNCTION_LIMIT_MS, LIMIT_SHARE, START_SPREAD_MS_PER_WORKER } from './constants';
 import type { PerformanceModel } from './model/performance';
 import type { Shape } from './model/workload';
@@ -41,8 +41,13 @@ const LEAST_LOG_SD = 0.03;
 /** A round's fixed part may be this much dearer than usual. */
 const FIXED_P95_FACTOR = 1.5;
 
+/** The goal that plans are held against. */
+export const planGoalOf = ({ phase, goal, wholeGoal }: DecisionInput): ResolvedGoal =>
+  phase === 'profile' ? (wholeGoal ?? { minimize: goal.minimize }) : goal;
+
 export function limitsOf(input: DecisionInput): Limits {
-  const { goal, nowMs, spentNanoUsd, reservedNanoUsd } = input;
+  const { nowMs, spentNanoUsd, reservedNanoUsd } = input;
+  const goal = planGoalOf(input);
   return {
     timeMs: goal.deadlineAtMs === undefined ? undefined : LIMIT_SHARE * (goal.deadlineAtMs - nowMs),
     nanoUsd: goal.budgetNanoUsd === undefined ? undefined : LIMIT_SHARE * goal.budgetNanoUsd - spentNanoUsd - reservedNanoUsd,

@@ -1,7 +1,7 @@
 import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
 import { ACCEPT_FEASIBILITY } from './constants';
 import { best } from './choose';
-import { violationOf, type Plan } from './plan';
+import { planGoalOf, violationOf, type Plan } from './plan';
 import { formatCount, formatDuration, formatShape, formatShare, formatUsd } from './words';
 
 const same = (a: Plan, b: Plan) => a.allocation.workers === b.allocation.workers && a.allocation.memoryMib === b.allocation.memoryMib;
@@ -25,7 +25,9 @@ export function explainProbe(probe: Plan, target: Plan, gain: number | undefined
 }
 
 /** Why no allocation can meet the goal, and what would. */
-export function bindingTerm(plans: readonly Plan[], { goal, nowMs, spentNanoUsd }: DecisionInput, nearest: NearestGoals): string {
+export function bindingTerm(plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): string {
+  const { nowMs, spentNanoUsd } = input;
+  const goal = planGoalOf(input);
   const closest = plans.reduce((a, b) => (violationOf(b) < violationOf(a) ? b : a));
   const { remainingMs, remainingNanoUsd } = closest.prediction;
   const limits = [

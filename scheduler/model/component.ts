@@ -1,4 +1,4 @@
-import { Matrix, inverse } from 'ml-matrix';
+import { Matrix, QrDecomposition } from 'ml-matrix';
 import { RESIDUAL_LENGTH } from '../constants';
 import { gaussianProcess } from './matern';
 import { nnls } from './nnls';
@@ -34,45 +34,55 @@ function dot(a: readonly number[], b: readonly number[]): number {
  * Rows: features / (noise y) = 1 / noise; prior rows: theta_j / (rel_j theta0_j) = 1 / rel_j.
  */
 export function fitComponent(samples: readonly ComponentSample[], prior: ComponentPrior, amplitude: number): ComponentModel {
-  let theta = [...prior.theta];
+  // Coefficients are counted in units of their prior: numbers of every size then fit beside each other.
+  const scaled = (features: readonly number[]) => features.map((phi, j) => phi * prior.theta[j]!);
+  const sizes = samples.map((sample) => Math.max(sample.valueMs, sample.floorMs));
+  const priorRows = prior.theta.map((_, j) => prior.theta.map((__, i) => (i === j ? 1 / prior.relativeSd[j]! : 0)));
   const slack = samples.map(() => 1);
-  let rows: number[][] = [];
+  let theta = prior.theta.map(() => 1);
+  let rows: number[][] = priorRows;
   // A straggler only makes slower: positive residuals are trusted less and less. Three refits settle it.
-  for (let refit = 0; refit < 4; refit += 1) {
-    rows = samples.map((sample, i) => sample.features.map((phi) => phi / (sample.noise * slack[i]! * Math.max(sample.valueMs, sample.floorMs))));
-    const b = samples.map((sample, i) => sample.valueMs / (sample.noise * slack[i]! * Math.max(sample.valueMs, sample.floorMs)));
-    prior.theta.forEach((theta0, j) => {
-      const row = prior.theta.map(() => 0);
-      row[j] = 1 / (prior.relativeSd[j]! * theta0);
-      rows.push(row);
-      b.push(1 / prior.relativeSd[j]!);
-    });
-    theta = nnls(rows, b);
+  for (let refit = 0; samples.length > 0 && refit < 4; refit += 1) {
+    const weights = samples.map((sample, i) => 1 / (sample.noise * slack[i]! * sizes[i]!));
+    rows = [...samples.map((sample, i) => scaled(sample.features).map((phi) => phi * weights[i]!)), ...priorRows];
+    theta = nnls(rows, [...samples.map((sample, i) => sample.valueMs * weights[i]!), ...prior.relativeSd.map((relative) => 1 / relative)]);
     samples.forEach((sample, i) => {
-      const excess = (sample.valueMs - dot(theta, sample.features)) / Math.max(sample.valueMs, sample.floorMs);
+      const excess = (sample.valueMs - dot(theta, scaled(sample.features))) / sizes[i]!;
       slack[i] = excess > 0 ? Math.sqrt(1 + (excess / (2 * sample.noise)) ** 2) : 1;
     });
   }
-  const design = new Matrix(rows);
-  const covariance = inverse(design.transpose().mmul(design)).to2DArray();
+  const triangle = new QrDecomposition(new Matrix(rows)).upperTriangularMatrix.to2DArray();
+  const linearMsOf = (features: readonly number[]) => dot(theta, scaled(features));
   const residual = gaussianProcess(
     samples.map((sample) => {
-      const meanMs = Math.max(dot(theta, sample.features), sample.floorMs, 1e-9);
+      const meanMs = Math.max(linearMsOf(sample.features), sample.floorMs, 1e-9);
       const valueMs = Math.max(sample.valueMs, sample.floorMs, 1e-9);
-      // A value near its floor says little about a ratio.
       return { at: sample.at, value: Math.log(valueMs / meanMs), noise: sample.noise };
     }),
     amplitude,
     RESIDUAL_LENGTH,
   );
   return {
-    theta,
+    theta: theta.map((value, j) => value * prior.theta[j]!),
     predict(features, at) {
-      const linearMs = dot(theta, features);
       const { mean, variance } = residual(at);
+      const linearMs = linearMsOf(features);
       const meanMs = linearMs * Math.exp(mean);
-      const linearVariance = features.reduce((sum, phi, i) => sum + phi * dot(covariance[i]!, features), 0);
-      return { meanMs, varianceMs2: linearVariance * Math.exp(2 * mean) + meanMs * meanMs * variance };
+      return { meanMs, varianceMs2: quadraticForm(triangle, scaled(features)) * Math.exp(2 * mean) + meanMs * meanMs * variance };
     },
   };
+}
+
+/** x' (R'R)⁻¹ x by forward substitution, with R upper triangular. */
+function quadraticForm(triangle: readonly number[][], x: readonly number[]): number {
+  const solved: number[] = [];
+  let sum = 0;
+  for (let i = 0; i < x.length; i += 1) {
+    let value = x[i]!;
+    for (let j = 0; j < i; j += 1) value -= triangle[j]![i]! * solved[j]!;
+    value /= triangle[i]![i]! || 1e-12;
+    solved.push(value);
+    sum += value * value;
+  }
+  return sum;
 }

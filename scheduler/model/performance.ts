@@ -33,10 +33,13 @@ export function fitPerformance(workload: Workload, observations: readonly Observ
   const sync: ComponentSample[] = [];
   for (const observation of usable) {
     const { allocation, parts, stepMs, cold, merged } = observation;
-    const computeMs = Math.min(parts?.computeMs ?? stepMs * unfitted(allocation), stepMs);
+    // Parts are means and the step is a median, which rare slow steps do not move: only the parts' shares are taken.
+    const partsMs = parts ? Object.values(parts).reduce((sum, partMs) => sum + partMs, 0) : 0;
+    const isSplit = parts !== undefined && partsMs > 0;
+    const computeMs = stepMs * (isSplit ? parts.computeMs / partsMs : unfitted(allocation));
     const common = {
       at: positionOf(allocation),
-      noise: (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (parts ? 1 : 2),
+      noise: (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (isSplit ? 1 : 2),
       floorMs: NEGLIGIBLE_SHARE * stepMs,
     };
     compute.push({ ...common, features: computeFeatures(workload, allocation), valueMs: computeMs });
