@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { SmltError } from './errors';
+import { closestIssues } from './closest-issues';
 import { Loss, Model } from './model';
 import { Optimizer, Schedule } from './optimizer';
 import { Duration, Instant } from './units';
@@ -94,7 +95,7 @@ export type JobInput = z.input<typeof Job>;
 /** Parses with every bad field reported at once. @throws {SmltError} `InvalidSpec` */
 export function parseWith<S extends z.ZodType>(schema: S, input: unknown, what: string): z.output<S> {
   const parsed = schema.safeParse(input);
-  if (!parsed.success) throw new SmltError('InvalidSpec', `${what} is not valid:\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new SmltError('InvalidSpec', `${what} is not valid:\n${z.prettifyError(closestIssues(parsed.error))}`);
   return parsed.data;
 }
 

@@ -115,7 +115,7 @@ class PlainView implements RunView {
     this.notices = record.notices.length;
     const stagesText = Object.entries(record.stages).map(([stage, state]) => `${stage} ${state}`).join(', '); // prettier-ignore
     const decision = record.journal.at(-1);
-    if (stagesText !== this.stagesText) this.write(record, stagesText);
+    if (stagesText !== '' && stagesText !== this.stagesText) this.write(record, stagesText);
     if (decision && record.journal.length !== this.decisions && allocationChanged(record))
       this.write(record, `${decision.track}: ${allocationText(decision.allocation)}: ${decision.reason}`);
     if (record.stage !== null && record.step > 0 && Date.now() - this.shownAtMs >= PLAIN_EVERY_MS)

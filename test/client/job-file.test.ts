@@ -1,0 +1,158 @@
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { checkJob } from '../../client/check-job';
+import { packInto } from '../../client/data-pack';
+import { readJobFile } from '../../client/job-file';
+import type { JobInput } from '../../contracts/job';
+import type { RawDataSet } from '../../training/data-set';
+
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'smlt-job-'));
+  await pack('train', {});
+  await pack('validation', { seed: 2 });
+  await pack('wide', { features: Float32Array.from({ length: 192 }, (_, i) => i), featureShape: [3] });
+  await pack('values', { kind: 'values', classes: undefined });
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function pack(name: string, changes: Partial<RawDataSet>) {
+  const features = Float32Array.from({ length: 128 }, (_, i) => i / 128);
+  const targets = Int32Array.from({ length: 64 }, (_, i) => i % 2);
+  return packInto(join(folder, 'data', name), {
+    features,
+    featureShape: [2],
+    targets,
+    kind: 'class',
+    classes: 2,
+    seed: 1,
+    samplesPerShard: 48,
+    ...changes,
+  });
+}
+
+const good: JobInput = {
+  name: 'points',
+  data: { train: 'data/train', validation: 'data/validation' },
+  model: { layers: [{ dense: 4 }, 'relu', { dense: 2 }] },
+  loss: 'softmax-cross-entropy',
+  training: { epochs: 1, batchSize: 32, lanes: 8, optimizer: { kind: 'sgd', learningRate: 0.1 } },
+};
+
+type Changes = { readonly [key: string]: unknown };
+async function check(changes: Changes, text = JSON.stringify({ ...good, ...changes })) {
+  const path = join(folder, 'job.json');
+  writeFileSync(path, text);
+  return checkJob(await readJobFile(path), Date.UTC(2026, 0, 1));
+}
+const training = (changes: Changes): Changes => ({ training: { ...good.training, ...changes } });
+
+describe('a job file', () => {
+  it('gives the same job as JSON and as YAML, with its paths made absolute', async () => {
+    writeFileSync(join(folder, 'a.json'), JSON.stringify(good));
+    writeFileSync(
+      join(folder, 'a.yaml'),
+      `name: points\ndata: { train: data/train, validation: data/validation }\nmodel: { layers: [{ dense: 4 }, relu, { dense: 2 }] }\nloss: softmax-cross-entropy\ntraining: { epochs: 1, batchSize: 32, lanes: 8, optimizer: { kind: sgd, learningRate: 0.1 } }\n`,
+    );
+    const job = await readJobFile(join(folder, 'a.json'));
+    expect(await readJobFile(join(folder, 'a.yaml'))).toEqual(job);
+    expect(job.data.train).toBe(pathToFileURL(join(folder, 'data', 'train')).href);
+  });
+
+  it('passes when it is right, and says how many steps and parameters it has', async () => {
+    const { totalSteps, model } = await check({});
+    expect({ totalSteps, paramCount: model.paramCount }).toEqual({ totalSteps: 2, paramCount: 2 * 4 + 4 + 4 * 2 + 2 });
+  });
+
+  // Each is refused with a code and words that name the place and what to do.
+  const refused: [string, Changes, string, RegExp][] = [
+    ['an unknown field', { modle: 1 }, 'InvalidSpec', /modle/],
+    ['a wrong type', training({ epochs: 'five' }), 'InvalidSpec', /training\.epochs/],
+    ['an unknown loss', { loss: 'hinge' }, 'InvalidSpec', /softmax-cross-entropy, mse, bce-with-logits.*\n.*loss/],
+    ['an unknown optimiser', training({ optimizer: { kind: 'lion', learningRate: 1 } }), 'InvalidSpec', /sgd, adam or adamw/],
+    ['an unknown layer', { model: { layers: ['wibble'] } }, 'InvalidSpec', /wibble/],
+    ['a model whose output does not fit the loss', { model: { layers: [{ dense: 3 }] } }, 'InvalidSpec', /\b3\b[^]*\b2\b|\b2\b[^]*\b3\b/],
+    ['a batch smaller than the lanes', training({ batchSize: 4 }), 'InvalidSpec', /at least one sample a lane/],
+    ['lanes that are no power of two', training({ lanes: 6 }), 'InvalidSpec', /power of two/],
+    ['a negative budget', { goal: { budgetUsd: -1 } }, 'InvalidSpec', /more than 0.*\n.*goal\.budgetUsd/],
+    ['a deadline in the past', { goal: { deadline: '2020-01-01T00:00:00Z' } }, 'InvalidSpec', /goal\.deadline: 2020-01-01T00:00:00Z is before now/],
+    ['a deadline that is neither span nor instant', { goal: { deadline: 'tomorrow' } }, 'InvalidSpec', /10m/],
+    ['a missing data set', { data: { train: 'data/nothing' } }, 'BadData', /data\.train: no data set at .*nothing/],
+    ['a validation set of another shape', { data: { train: 'data/train', validation: 'data/wide' } }, 'BadData', /\[3\].*\[2\]/],
+    ['values where labels are needed', { data: { train: 'data/values' } }, 'InvalidSpec', /needs class labels/],
+    ['a missing ONNX file', { model: { onnx: 'none.onnx' } }, 'InvalidModel', /there is no such file/],
+    ['tuning without a validation set', { data: { train: 'data/train' }, tune: { trials: 2, parameters: { 'training.seed': { integer: [1, 9] } } } }, 'InvalidSpec', /data\.validation/], // prettier-ignore
+    ['a requirement without a test set', { evaluate: { require: { accuracy: 0.9 } } }, 'InvalidSpec', /data\.test/],
+    ['more lanes than samples', training({ batchSize: 128, lanes: 128 }), 'InvalidSpec', /128 lanes.*64/],
+  ];
+  it.each(refused)('is refused for %s', async (_name, changes, code, words) => {
+    await expect(check(changes)).rejects.toMatchObject({ name: 'SmltError', code, message: expect.stringMatching(words) });
+  });
+
+  it('is refused with every wrong field at once', async () => {
+    const fault = await check({ ...training({ lanes: 6, batchSize: 0 }), loss: 'hinge' }).catch((error: Error) => error.message);
+    expect(fault).toMatch(/training\.lanes/);
+    expect(fault).toMatch(/training\.batchSize/);
+    expect(fault).toMatch(/loss/);
+  });
+
+  it('is refused with the data’s and the goal’s faults together', async () => {
+    const fault = await check({ data: { train: 'data/nothing' }, goal: { deadline: '2020-01-01T00:00:00Z' } }).catch((error: Error) => error.message);
+    expect(fault).toMatch(/2 things are wrong[^]*goal\.deadline[^]*data\.train/);
+  });
+
+  it.each([
+    ['is not JSON', '{ "name": ', /is not JSON/],
+    ['is empty', '', /is not JSON/],
+    ['holds a list', '[]', /expected object/],
+  ])('is refused when it %s', async (_name, text, words) => {
+    await expect(check({}, text)).rejects.toMatchObject({ code: 'InvalidSpec', message: expect.stringMatching(words) });
+  });
+
+  it('is refused when it is not there', async () => {
+    await expect(readJobFile(join(folder, 'nothing.json'))).rejects.toMatchObject({
+      code: 'InvalidSpec',
+      message: expect.stringMatching(/there is no such file/),
+    });
+  });
+
+  it('is refused for a corrupt ONNX file', async () => {
+    writeFileSync(join(folder, 'bad.onnx'), 'this is no protobuf');
+    await expect(check({ model: { onnx: 'bad.onnx' } })).rejects.toMatchObject({ code: 'InvalidModel' });
+  });
+
+  it('is refused for a shard that was cut off, naming it', async () => {
+    await pack('cut', {});
+    truncateSync(join(folder, 'data', 'cut', 'shard-00001.safetensors'), 100);
+    await expect(check({ data: { train: 'data/cut' } })).rejects.toMatchObject({ code: 'BadData', message: expect.stringMatching(/shard 1/) });
+  });
+});
+
+describe('packing a data set', () => {
+  it.each([
+    ['a feature that is not a number', { features: Float32Array.of(1, NaN), targets: [0] }, /NaN/],
+    ['a label out of range', { features: Float32Array.of(1, 2), targets: [2] }, /label 2/],
+    ['no samples', { features: new Float32Array(0), targets: [] }, /empty/],
+  ])('is refused for %s, and leaves nothing behind', async (_name, changes, words) => {
+    await expect(pack('refused', changes)).rejects.toMatchObject({ code: 'BadData', message: expect.stringMatching(words) });
+    expect(readdirSync(join(folder, 'data')).filter((name) => name.startsWith('refused'))).toEqual([]);
+  });
+
+  it('never replaces a folder that holds something else', async () => {
+    const other = mkdtempSync(join(folder, 'other-'));
+    writeFileSync(join(other, 'thesis.txt'), 'dear');
+    const samples = {
+      features: Float32Array.of(1, 2),
+      featureShape: [2],
+      targets: [0],
+      kind: 'class',
+      classes: 2,
+      seed: 1,
+      samplesPerShard: 8,
+    } as const;
+    await expect(packInto(other, samples)).rejects.toMatchObject({ code: 'BadData' });
+    expect(readdirSync(other)).toEqual(['thesis.txt']);
+  });
+});
