@@ -1,7 +1,7 @@
 import { SmltError } from '../contracts/errors';
 import { FOLD_LIMIT, folds } from './fold';
 import { GraphWriter, OPSET } from './graph-writer';
-import type { Graph, Tensor } from './onnx/graph';
+import type { Graph, Node, Tensor } from './onnx/graph';
 import { int, sizeOf } from './onnx/graph';
 import type { TypeAndShape, Value } from './shapes';
 import { show } from './shapes';
@@ -34,7 +34,8 @@ export function fixBatch(graph: Graph, inputs: readonly Value[], trainable: Read
   for (const input of inputs) g.define(input);
 
   const steps: { at: At; rule: Rule }[] = [];
-  for (const node of graph.nodes) {
+  for (const written of graph.nodes) {
+    const node = upgraded(written, g);
     const rule = node.domain === '' ? rules[node.op] : undefined;
     if (!rule) throw unknownOperator(node.domain ? `${node.domain}.${node.op}` : node.op, node.name);
     const at = new At(
@@ -55,9 +56,7 @@ export function fixBatch(graph: Graph, inputs: readonly Value[], trainable: Read
       if (!type) throw new SmltError('UnsupportedOperator', `operator ${node.op} of node '${node.name}': its output ${i + 1} is not supported`);
       at.outputs[i] = g.define({ name, ...onlyType(type) });
     });
-    const upgraded = { ...node, ...upgrade(at, g) };
-    at.node = upgraded;
-    g.nodes.push(upgraded);
+    g.nodes.push(node);
     steps.push({ at, rule });
   }
   return { g, steps, valueOf };
@@ -118,21 +117,14 @@ function fold(at: At, types: readonly TypeAndShape[]): Tensor | undefined {
   );
 }
 
-/** Brings a node of an older operator set to the one that smlt writes: axes became an input in opset 13 and 18. */
-function upgrade(at: At, g: GraphWriter) {
-  const { node } = at;
-  const axes = at.ints('axes');
-  const asInput = axes && (node.op.startsWith('Reduce') || node.op === 'Squeeze' || node.op === 'Unsqueeze');
-  if (asInput) {
-    const { axes: _, ...attributes } = node.attributes;
-    return { inputs: [node.inputs[0] ?? '', g.ints(axes).name], attributes };
-  }
-  if (node.op === 'Split' && !at.inputs[1]) {
-    const { split: listed, num_outputs: __, ...attributes } = node.attributes;
-    if (listed?.kind === 'ints') return { inputs: [node.inputs[0] ?? '', g.ints(listed.value).name], attributes };
-    return { attributes: { ...attributes, num_outputs: int(node.outputs.length) } };
-  }
-  return {};
+/** Brings a node of an older operator set to the one that smlt writes: sizes and axes became inputs in opset 13 and 18. */
+function upgraded(node: Node, g: GraphWriter): Node {
+  const { axes, split, ...attributes } = node.attributes;
+  const asInput = (values: readonly number[]): Node => ({ ...node, inputs: [node.inputs[0] ?? '', g.ints(values).name], attributes });
+  const takesAxes = node.op.startsWith('Reduce') || node.op === 'Squeeze' || node.op === 'Unsqueeze';
+  if (takesAxes && axes?.kind === 'ints') return asInput(axes.value);
+  if (node.op !== 'Split' || node.inputs[1]) return node;
+  return split?.kind === 'ints' ? asInput(split.value) : { ...node, attributes: { ...attributes, num_outputs: int(node.outputs.length) } };
 }
 
 function extend(g: GraphWriter) {
