@@ -6,7 +6,7 @@ import type { Span } from '../contracts/names';
 import { decodeFrame } from '../storage/frame';
 import { shardTensors } from '../training/data-set';
 import { jsonOf, sha256Of } from './bytes';
-import { Lru } from './lru';
+import { cacheBytes, Lru } from './lru';
 import type { World } from './world';
 
 interface Shard {
@@ -15,7 +15,7 @@ interface Shard {
 }
 
 /** Under its digest, so that the same data is kept once, whatever it is called. What a turn needs it also holds itself. */
-const shards = new Lru<Shard>(256 * 1024 * 1024, ({ features, targets }) => features.byteLength + targets.byteLength);
+const shards = new Lru<Shard>(cacheBytes, ({ features, targets }) => features.byteLength + targets.byteLength);
 
 /** A data set is a folder of plain files, or a prefix of an object store. */
 async function readDataFile(world: World, dataUri: string, file: string): Promise<Uint8Array> {

@@ -11,8 +11,8 @@ import type { World } from './world';
 
 /** Fixed, so that memory stays bounded; sums are exact, so it does not change the answer. */
 const FORWARD_SAMPLES = 256;
-const sessions = new Lru<ForwardSession>(4);
-const weights = new Lru<{ params: Float32Array; buffers: Float32Array }>(2);
+const sessions = new Lru<ForwardSession>(2);
+const weights = new Lru<{ params: Float32Array; buffers: Float32Array }>(1);
 
 /** Measures a stretch of a data set with a committed round's weights. */
 export async function evaluateWeights(world: World, request: EvaluateRequest): Promise<EvaluateAnswer> {

@@ -1,3 +1,6 @@
+/** What warm instances may keep beside their work: an eighth of the function's memory, which Lambda tells in its environment. */
+export const cacheBytes = (Number(process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE) || 1_024) * ((1_024 * 1_024) / 8);
+
 /** What a warm instance remembers, by full name or digest; never more than `limit` units, the least recently used goes first. */
 export class Lru<Value> {
   readonly #entries = new Map<string, { value: Value; size: number }>();

@@ -3,10 +3,10 @@ import { names } from '../contracts/names';
 import { Program } from '../contracts/program';
 import type { ObjectStore } from '../storage/object-store';
 import { jsonOf } from './bytes';
-import { Lru } from './lru';
+import { cacheBytes, Lru } from './lru';
 
 const programs = new Lru<Program>(8);
-const graphs = new Lru<Uint8Array>(256 * 1024 * 1024, (bytes) => bytes.byteLength);
+const graphs = new Lru<Uint8Array>(cacheBytes, (bytes) => bytes.byteLength);
 
 export function readProgram(store: ObjectStore, digest: string): Promise<Program> {
   return programs.remember(`${store.uri} ${digest}`, async () => {

@@ -78,7 +78,7 @@ export class Workspace {
 }
 
 const idle = new Lru<Workspace>(
-  4,
+  2,
   () => 1,
   (workspace) => void workspace.close(),
 );
