@@ -24,7 +24,7 @@ interface Watched {
 }
 
 const MEMORY_LOOK_MS = hasProc ? 10 : 200;
-const IDLE_LOOKS = 20; // idle instances are looked at once in so many looks
+const IDLE_LOOKS = 25; // idle instances are looked at once in so many looks
 const CPU_LOOK_MS = 5;
 const CPU_BURST_MS = 20; // Lambda's own accounting period
 
@@ -77,9 +77,11 @@ function start(message: StartMessage): void {
     stopped: false,
   };
   watched.set(message.id, entry);
+  setMemoryTimer();
   say({ kind: 'started', id: message.id, pid });
   child.once('exit', (code, signal) => {
     watched.delete(message.id);
+    setMemoryTimer();
     signalGroup(pid, 'SIGKILL'); // what it started must not outlive it
     say({ kind: 'exited', id: message.id, code, signal, outOfMemory: entry.outOfMemory, peakKib: entry.peakKib });
   });
@@ -93,6 +95,7 @@ function setBusy(id: string, busy: boolean): void {
   entry.cpuMs = cpuMsFromProc(entry.pid) ?? 0;
   if (!busy && entry.stopped) resume(entry);
   setCpuTimer();
+  setMemoryTimer();
 }
 
 function noteMemory(entry: Watched, nowKib: number, peakKib: number): void {
@@ -106,9 +109,23 @@ function noteMemory(entry: Watched, nowKib: number, peakKib: number): void {
   }
 }
 
+let memoryTimer: NodeJS.Timeout | undefined;
+let memoryTimerMs = 0;
+
+/** Looks often only while something works: a supervisor of idle instances should cost next to nothing. */
+function setMemoryTimer(): void {
+  const working = [...watched.values()].some((entry) => entry.busy || entry.initialising);
+  const wantedMs = watched.size === 0 ? 0 : working ? MEMORY_LOOK_MS : MEMORY_LOOK_MS * IDLE_LOOKS;
+  if (wantedMs === memoryTimerMs) return;
+  memoryTimerMs = wantedMs;
+  clearInterval(memoryTimer);
+  memoryTimer = wantedMs === 0 ? undefined : setInterval(lookAtMemory, wantedMs);
+}
+
 function lookAtMemory(): void {
   looks += 1;
-  const due = [...watched.values()].filter((entry) => entry.busy || entry.initialising || looks % IDLE_LOOKS === 0);
+  const all = memoryTimerMs !== MEMORY_LOOK_MS || looks % IDLE_LOOKS === 0;
+  const due = [...watched.values()].filter((entry) => all || entry.busy || entry.initialising);
   if (hasProc) {
     for (const entry of due) {
       const resident = residentFromProc(entry.pid);
@@ -181,4 +198,3 @@ process.on('uncaughtException', (error) => {
   killAll();
   process.exit(1);
 });
-setInterval(lookAtMemory, MEMORY_LOOK_MS);
