@@ -18,7 +18,7 @@ const rows = errorCodes.map((code) => {
 });
 const page = `# Errors
 
-The code is the same everywhere: \`SmltError.code\` in TypeScript, the failure's \`type\` in Temporal, `error.code` in what the CLI prints with `--json`.
+The code is the same everywhere: \`SmltError.code\` in TypeScript, the failure's \`type\` in Temporal, the first word of what the CLI prints, \`error.code\` with \`--json\`.
 A message says what happened, where, what was expected and how to fix it; the last column below is printed under it.
 What a run can plan for (budget reached, trial pruned, stopped) is an outcome, not an error: see [architecture](architecture.md#what-can-happen).
 
