@@ -1,5 +1,5 @@
 /** @jest-environment ./test/support/native-arrays.ts */
-import { adam, Rig, type RigOptions, type Track } from './rig';
+import { adam, classes, Rig, type RigOptions, type Track } from './rig';
 
 const STEPS = 6;
 
@@ -10,6 +10,19 @@ const jobs: Record<string, RigOptions> = {
   'batch normalisation, dropout and lanes of one size': {
     layers: [{ dense: 64 }, 'batchNorm', 'relu', { dropout: 0.3 }, { dense: 24 }, 'batchNorm', 'tanh', { dense: 4 }],
     batchSize: 32,
+  },
+  'convolutions and pooling': {
+    layers: [
+      { reshape: [1, 4, 4] },
+      { conv2d: { filters: 16, kernel: 3, padding: 'same' } },
+      'batchNorm',
+      'relu',
+      { residual: [{ conv2d: { filters: 16, kernel: 3, padding: 'same' } }, 'relu'] },
+      { maxPool2d: 2 },
+      'flatten',
+      { dense: classes },
+    ],
+    optimizer: { kind: 'adamw', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 },
   },
   'momentum, mse and a schedule': {
     layers: [{ dense: 64 }, 'relu', { dense: 24 }, 'tanh', { dense: 2 }],
