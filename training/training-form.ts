@@ -75,7 +75,8 @@ function dropoutRate(node: Node, graph: Graph): number {
       'UnsupportedOperator',
       `operator Dropout of node '${node.name}': its ratio is computed; nearest supported form: a constant ratio`,
     );
-  return Number(tensor.data[0]);
+  // The number that a person wrote, not its nearest float32: host and graph must agree on one.
+  return Number(Number(tensor.data[0]).toPrecision(7));
 }
 
 /** The graph that predicts: running statistics, no dropout; what varies are inputs without values. */

@@ -348,6 +348,21 @@ describe('a derivative rule', () => {
     }
   });
 
+  it('splits the gradient of a tied maximum equally, so that its sum is kept', async () => {
+    const tied: Row = { op: 'MaxPool', inputs: [[1, 1, 2, 4]], options: { kernel_shape: [2, 2], strides: [2, 2] } };
+    const prepared = prepare(tied.inputs);
+    const fixed = fixBatch(graphOf(tied, prepared), [], new Set(['in0']));
+    const { g } = fixed;
+    const dY = g.define({ name: 'dY', shape: [1, 1, 1, 2], type: 'float32' });
+    const gradient = differentiate(fixed, ['in0'], fixed.valueOf('y'), dY).get('in0')!;
+    const session = await ort.InferenceSession.create(encodeModel(g.graph('ties', [dY, fixed.valueOf('in0')], [gradient])), { logSeverityLevel: 3 });
+    const results = await session.run({
+      dY: new ort.Tensor('float32', Float32Array.of(8, 3), [1, 1, 1, 2]),
+      in0: new ort.Tensor('float32', Float32Array.of(5, 5, 1, 7, 5, 5, 7, 7), [1, 1, 2, 4]),
+    });
+    expect(Array.from(results[gradient.name]!.data as Float32Array)).toEqual([2, 2, 0, 1, 2, 2, 1, 1]);
+  });
+
   it('has a row in this table when it has a gradient', () => {
     const tested = new Set(table.map(({ op }) => op));
     const untested = Object.entries(rules).filter(([op, rule]) => rule.gradients !== 'zero' && !tested.has(op));

@@ -156,6 +156,28 @@ describe('a program', () => {
     expect(inputs.into.subarray(0, 192).filter((_, i) => i % 2 === 0)).toEqual(new Float32Array(96));
   });
 
+  it('takes labels 0 and 1 for bce-with-logits as it takes the values 0 and 1', async () => {
+    const one = { ...request, model: { layers: [{ dense: 1 }] satisfies Layer[] }, loss: 'bce-with-logits' as const };
+    const byClass = await opened(buildProgram({ ...one, target: { kind: 'class', classes: 2 } }));
+    const byValue = await opened(buildProgram({ ...one, target: { kind: 'values', width: 1 } }));
+    await byClass.session.run({ ...byClass.inputs, targets: Int32Array.from([0, 1, 1, 0, 1, 0]) });
+    await byValue.session.run({ ...byValue.inputs, targets: Float32Array.from([0, 1, 1, 0, 1, 0]) });
+    expect(byClass.inputs.into).toEqual(byValue.inputs.into);
+    expect(byClass.inputs.into.at(-1)).toBeGreaterThan(0);
+  });
+
+  it('has a finite loss and gradient at logits that would overflow an exponential', async () => {
+    for (const [loss, target, units] of [
+      ['softmax-cross-entropy', { kind: 'class', classes: 3 }, 3],
+      ['bce-with-logits', { kind: 'values', width: 3 }, 3],
+    ] as const) {
+      const { session, inputs } = await opened(buildProgram({ ...request, model: { layers: [{ dense: units }] }, loss, target }));
+      const targets = target.kind === 'class' ? inputs.targets : new Float32Array(18).fill(1);
+      await session.run({ ...inputs, targets, params: inputs.params.map((value) => value * 1e4) });
+      expect(inputs.into.every(Number.isFinite)).toBe(true);
+    }
+  });
+
   it('predicts the same through the forward graph and the exported model, for any number of samples', async () => {
     const { program, files } = buildProgram(request);
     const [params, buffers] = [floats(files.get('initial-params.f32')!), floats(files.get('initial-buffers.f32')!)];

@@ -6,7 +6,10 @@ import { reduceRules } from './reduce';
 import type { Rule } from './rule';
 import { shapeRules } from './shape';
 
-/** Every operator that smlt knows, one row each. */
+/**
+ * Every operator that smlt knows, one row each. To add one: its row in its family's file, a row in
+ * test/training/derivatives.test.ts, and its float64 forward in test/training/reference.ts.
+ */
 export const rules: Readonly<Record<string, Rule>> = {
   ...matmulRules,
   ...elementwiseRules,
