@@ -104,7 +104,7 @@ export class Instance {
   /** The last 4 KB of what the current call printed. */
   logTail(): Buffer {
     const end = fstatSync(this.log).size;
-    const start = Math.max(this.callLogStart, end - LOG_TAIL_BYTES);
+    const start = Math.min(end, Math.max(this.callLogStart, end - LOG_TAIL_BYTES)); // somebody may have emptied the file
     const tail = Buffer.alloc(end - start);
     return tail.subarray(0, readSync(this.log, tail, 0, tail.length, start));
   }

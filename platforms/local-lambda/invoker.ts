@@ -15,7 +15,7 @@ import type { ExitedMessage } from './supervisor-protocol';
 /** Memory that makes one vCPU on Lambda. */
 export const MIB_PER_VCPU = 1_769;
 const INIT_LIMIT_MS = 10_000;
-const KEPT_LOGS_PER_FUNCTION = 50;
+const KEPT_LOGS_PER_FUNCTION = 200;
 /** With less memory left on this machine, a new instance takes the place of one that idles. */
 const SCARCE_BYTES = 1_073_741_824;
 
@@ -54,6 +54,7 @@ interface Running extends Call {
   startedAt: number;
   timer?: NodeJS.Timeout;
   resolve(outcome: Outcome): void;
+  reject(error: Error): void;
 }
 
 /** The instances of one version. */
@@ -85,9 +86,9 @@ export class Invoker implements InstanceEvents {
     this.admit(call);
     try {
       if (call.fault?.kind === 'delay') await new Promise((resolve) => setTimeout(resolve, call.fault?.kind === 'delay' ? call.fault.ms : 0));
-      return await new Promise<Outcome>((resolve) => {
+      return await new Promise<Outcome>((resolve, reject) => {
         const pool = this.poolOf(call);
-        pool.pending.push({ ...call, requestId: randomUUID(), startedAtMs: 0, startedAt: 0, resolve });
+        pool.pending.push({ ...call, requestId: randomUUID(), startedAtMs: 0, startedAt: 0, resolve, reject });
         this.feed(pool);
       });
     } finally {
@@ -182,7 +183,14 @@ export class Invoker implements InstanceEvents {
     const idle = [...pool.instances].filter((instance) => instance.state === 'idle' && instance.killReason === undefined);
     while (pool.pending.length > 0 && idle.length > 0) this.deliver(idle.pop() as Instance, pool.pending.shift() as Running);
     const coming = [...pool.instances].filter(({ state, killReason }) => (state === 'starting' || state === 'finishing') && killReason === undefined);
-    for (let missing = pool.pending.length - coming.length; missing > 0 && !this.closing; missing -= 1) this.start(pool);
+    for (let missing = pool.pending.length - coming.length; missing > 0 && !this.closing; missing -= 1) {
+      try {
+        this.start(pool);
+      } catch (error) {
+        // No room for a log, no file handles: nothing ran, so this is the service's failure and nobody's bill.
+        pool.pending.shift()?.reject(error as Error);
+      }
+    }
   }
 
   private start(pool: Pool): void {
