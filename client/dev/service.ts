@@ -15,6 +15,8 @@ export interface ServiceDefinition {
   readonly becameReady: (process: { line: (matches: (line: string) => boolean) => Promise<void> }) => Promise<void>;
   readonly readyWithinMs: number;
   readonly graceMs: number;
+  /** Deaths within a minute before it is given up. */
+  readonly mostDeaths?: number;
 }
 
 export interface ServiceEvents {
@@ -105,7 +107,7 @@ export class Service {
     while (!this.ending) {
       const now = Date.now();
       this.deaths = [...this.deaths.filter((atMs) => atMs > now - DEATHS_WITHIN_MS), now];
-      if (this.deaths.length > MOST_DEATHS) {
+      if (this.deaths.length > (this.definition.mostDeaths ?? MOST_DEATHS)) {
         this.events.onGivenUp(this.failure(`${title} ended ${this.deaths.length} times within ${DEATHS_WITHIN_MS / 1000} s; smlt gave up`));
         return;
       }
