@@ -11,6 +11,7 @@ const jobs: Record<string, RigOptions> = {
     layers: [{ dense: 64 }, 'batchNorm', 'relu', { dropout: 0.3 }, { dense: 24 }, 'batchNorm', 'tanh', { dense: 4 }],
     batchSize: 32,
   },
+  'a model of one block, which one worker owns alone': { layers: [{ dense: classes }], clipNorm: 0.2 },
   'convolutions and pooling': {
     layers: [
       { reshape: [1, 4, 4] },
@@ -78,5 +79,29 @@ describe.each(Object.entries(jobs))('with %s', (_, options) => {
       digests.add(await track.weightsSha256());
     }
     expect(digests.size).toBe(3);
+  });
+});
+
+describe('a recipe that changes between rounds', () => {
+  it("starts from the old one's weights, with the same bits for every allocation", async () => {
+    const rig = await Rig.open();
+    const sgd = { kind: 'sgd', learningRate: 0.1, momentum: 0.9, nesterov: false, weightDecay: 0 } as const;
+    const slower = { recipe: 'recipe-slower', recipeBody: { optimizer: { ...adam, learningRate: 0.001 } } };
+    const other = { recipe: 'recipe-other', recipeBody: { optimizer: sgd } };
+    const digests: string[] = [];
+    for (const [first, second, third] of [
+      [1, 1, 1],
+      [2, 3, 8],
+      [4, 2, 3],
+    ] as const) {
+      const track = rig.track(`track-${first}`);
+      await track.round({ workers: first, steps: 2 });
+      await track.round({ workers: second, steps: 2, change: slower });
+      await track.round({ workers: third, steps: 2, change: other });
+      expect(track.step).toBe(6);
+      digests.push(await track.weightsSha256());
+    }
+    expect(new Set(digests).size).toBe(1);
+    await rig.close();
   });
 });
