@@ -84,7 +84,11 @@ export function inferenceForm(graph: Graph, variable: ReadonlySet<string>): Grap
   const nodes = graph.nodes.map((node): Node => {
     if (node.domain !== '') return node;
     const outputs = node.outputs.slice(0, 1);
-    if (node.op === 'BatchNormalization') return { ...node, outputs, attributes: { ...node.attributes, training_mode: int(0) } };
+    if (node.op === 'BatchNormalization') {
+      // Left out rather than 0: operator sets below 14 do not know the attribute.
+      const { training_mode: _, ...attributes } = node.attributes;
+      return { ...node, outputs, attributes };
+    }
     if (node.op === 'Dropout') return { ...node, op: 'Identity', inputs: node.inputs.slice(0, 1), outputs, attributes: {} };
     return node;
   });

@@ -26,7 +26,11 @@ const otherAxes = (rank: number): number[] => Array.from({ length: rank }, (_, i
 /** Instance norm is group norm with a group a channel. `groupsOf`: how many groups the channels fall into. */
 const groupNorm = (groupsOf: (X: Value, at: At) => number): Rule =>
   row(['input', 'scale', 'B'], {
-    shape: ({ input }) => input.shape,
+    shape: ({ input, scale }, at) => {
+      if (scale.shape[0] !== input.shape[1])
+        throw at.refuse(`a scale for each of ${scale.shape[0]} groups`, 'a scale for each channel, as from opset 21 on');
+      return input.shape;
+    },
     gradient: ({ input: X, scale }, dY, g, at) => {
       const groups = groupsOf(X, at);
       const shape = [X.shape[0] ?? 1, groups, (X.shape[1] ?? 1) / groups, ...X.shape.slice(2)];
