@@ -14,7 +14,6 @@ export const errorInterceptor: ActivityInboundCallsInterceptor = {
         message: error.message,
         nonRetryable: !error.retryable,
         details: [{ help: error.help }],
-        cause: error,
       });
     }
   },

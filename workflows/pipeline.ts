@@ -44,6 +44,7 @@ const RESERVED_AT_LEAST_NANO_USD = 300_000;
 const RESERVED_AT_MOST_SHARE = 0.5;
 const RESERVED_TIME_SHARE = 0.05;
 const RESERVED_TIME_AT_LEAST_MS = 3_000;
+const SAVE_EVERY_MS = 2_000;
 const STAGE_SHARES: Partial<Record<Stage, number>> = { profile: 0.1, tune: 0.5 };
 
 const tracksOf = ({ trials }: RunRecord): string[] => [...new Set([trialTrack(0), FINAL_TRACK, ...trials.map(({ index }) => trialTrack(index))])];
@@ -86,8 +87,10 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     record = { ...record, ...change, updatedAtMs: Date.now() };
     show(record, opening.searchAttributes);
   };
+  let savedAtMs = 0;
   const save = async (change: Partial<RunRecord>) => {
     update(change);
+    savedAtMs = Date.now();
     await writeRecord(record);
   };
   const pay = (stage: Stage, bill: Bill) => update({ ledger: charge(record.ledger, stage, bill) });
@@ -119,7 +122,8 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     const running: Bill = { invocations: 0, billedMs: 0, computeNanoUsd: spent, requestsNanoUsd: 0, storeNanoUsd: 0, estimatedNanoUsd: 0 };
     const journal = [...record.journal, { atMs: Date.now(), track, round: 0, first: step, last: step, allocation, reason }].slice(-20);
     update({ step, totalSteps, loss, allocation, journal, ledger: charge(before, stage, running) });
-    void writeRecord(record).catch(() => undefined);
+    // Queries always see the newest; the store need not hear of every round.
+    if (Date.now() - savedAtMs >= SAVE_EVERY_MS) void save({}).catch(() => undefined);
   });
   setHandler(
     setGoalUpdate,

@@ -41,7 +41,8 @@ describe('training on real processes', () => {
 
   it('gives the same weights for 1, 2, 3, 4 and 8 workers, and for a change of workers between rounds', async () => {
     const one = await digestOf('one', jobOf({ minWorkers: 1, maxWorkers: 1, stepsPerRound: 10 }));
-    for (const workers of [2, 3, 4, 8]) expect(await digestOf(`w${workers}`, jobOf({ minWorkers: workers, maxWorkers: workers, stepsPerRound: 7 }))).toBe(one);
+    for (const workers of [2, 3, 4, 8])
+      expect(await digestOf(`w${workers}`, jobOf({ minWorkers: workers, maxWorkers: workers, stepsPerRound: 7 }))).toBe(one);
     expect(await digestOf('free', jobOf({ stepsPerRound: 5 }))).toBe(one);
   });
 
@@ -88,7 +89,10 @@ describe('training on real processes', () => {
     const record = await engine.run<RunRecord>('pipeline', 'billed', { job: jobOf({ minWorkers: 2, maxWorkers: 2, stepsPerRound: 12 }) });
     await engine.setFaults([]);
     const bills = (await engine.bills()).slice(before.length);
-    const charged = Object.values(record.ledger).reduce((sum, bill) => ({ invocations: sum.invocations + bill.invocations, billedMs: sum.billedMs + bill.billedMs }), { invocations: 0, billedMs: 0 });
+    const charged = Object.values(record.ledger).reduce(
+      (sum, bill) => ({ invocations: sum.invocations + bill.invocations, billedMs: sum.billedMs + bill.billedMs }),
+      { invocations: 0, billedMs: 0 },
+    );
     expect(charged.invocations).toBe(bills.length);
     expect(charged.billedMs).toBe(bills.reduce((sum, { billedMs }) => sum + billedMs, 0));
   });
