@@ -1,5 +1,5 @@
 import { InvokeCommand, PutFunctionConcurrencyCommand } from '@aws-sdk/client-lambda';
-import { removeTemporaryFolders, startTestServer, until, type TestServer } from './support';
+import { removeTemporaryFolders, startTestServer, until, zipOf, type TestServer } from './support';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -18,6 +18,17 @@ it('kills what uses more memory than its size, and remembers why', async () => {
   expect(answer['errorMessage']).toMatch(/^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: signal: killed$/);
   expect(log).toMatch(/\tMemory Size: 256 MB\tMax Memory Used: 256 MB\t/);
   expect(server.bills().at(-1)).toMatchObject({ kind: 'outOfMemory', maxMemoryMib: 256 });
+});
+
+it('knows the end of V8’s own heap for what it is', async () => {
+  const source = `
+    require('node:v8').setFlagsFromString('--max-old-space-size=40');
+    exports.train = () => { const kept = []; for (;;) kept.push(new Array(1000).fill(kept.length + 0.5)); };`;
+  await server.create('heap', { MemorySize: 1_024, Code: { ZipFile: zipOf({ 'index.js': source }) } });
+  const { functionError, answer, log } = await server.call('heap');
+  expect([functionError, answer.errorType]).toEqual(['Unhandled', 'Runtime.ExitError']);
+  expect(log).toMatch(/heap out of memory/);
+  expect(server.bills().at(-1)).toMatchObject({ kind: 'outOfMemory' });
 });
 
 it('lets a function use the memory it has', async () => {
