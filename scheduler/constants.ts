@@ -73,3 +73,12 @@ export const NOISE_MARGIN = 1.2;
 export const RESIDUAL_AMPLITUDE = 0.3;
 export const TOTAL_ONLY_AMPLITUDE = 0.25;
 export const RESIDUAL_LENGTH = 0.35;
+
+/** Drift of a configuration against its own first rounds: CUSUM with k = 0.5 and h = 5 in units of a window's noise. Source: rules, section 5, rule 5. */
+export const DRIFT_BASELINE_ROUNDS = 3;
+export const DRIFT_NOISE = 0.03;
+export const DRIFT_SLACK = 0.5;
+export const DRIFT_THRESHOLD = 5;
+export const MOVED_SHARE = 0.1;
+/** What was measured before a drift and scaled to today is trusted this far. */
+export const SCALED_NOISE = 0.06;

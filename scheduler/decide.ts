@@ -12,6 +12,7 @@ import {
   RESCUE_FACTOR,
   SHORTEST_ROUND_MS,
 } from './constants';
+import { findDrift } from './drift';
 import { fitPerformance } from './model/performance';
 import { workloadOf } from './model/workload';
 import { fitOverheads } from './overheads';
@@ -35,7 +36,8 @@ export function decideNext(request: DecisionRequest): Decision {
   if (remainingSteps === 0) return { kind: 'finish', reason: 'Every step is done.' };
   const candidates = candidatesOf(input);
   if (candidates.length === 0) return { kind: 'infeasibleGoal', reason: whyNoCandidate(input), nearest: {} };
-  const model = fitPerformance(workloadOf(input), observations);
+  const drift = findDrift(observations);
+  const model = fitPerformance(workloadOf(input), observations, drift);
   const context = { input, model, overheads: fitOverheads(observations, input.prices), limits: limitsOf(input) };
   const all = candidates.map((shape) => planOf(shape, context));
   const nearest = nearestGoals(all, input);
@@ -65,7 +67,12 @@ export function decideNext(request: DecisionRequest): Decision {
   const chosen = current && !worthSwitching(current, target, input.switches) ? current : target;
   const affordable = fitSpend(withDeadline(chosen, input), plans, input, nearest);
   if ('kind' in affordable) return affordable;
-  return { kind: 'run', allocation: affordable.allocation, prediction: affordable.prediction, reason: explainRun(affordable, plans, all, input) };
+  return {
+    kind: 'run',
+    allocation: affordable.allocation,
+    prediction: affordable.prediction,
+    reason: explainRun(affordable, plans, all, input, drift),
+  };
 }
 
 /** A goal out of reach is said once something has been seen, before much is spent. */

@@ -7,3 +7,5 @@ export { medianPrune, type Rung } from './tune/prune';
 export { withParameters, type ParameterValue, type ParameterValues } from './tune/space';
 export { createOptimizer, OptimizerGoal, Trial, type Optimizer, type OptimizerOptions, type Suggestion, type TimeModel } from './optimizer/optimizer';
 export { Space, SpaceOption } from './optimizer/space';
+export { predictFrontier } from './frontier';
+export { findDrift, type Drift } from './drift';

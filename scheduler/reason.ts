@@ -1,19 +1,20 @@
 import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
 import { ACCEPT_FEASIBILITY } from './constants';
 import { best } from './choose';
+import type { Drift } from './drift';
 import { planGoalOf, violationOf, type Plan } from './plan';
 import { formatCount, formatDuration, formatShape, formatShare, formatUsd } from './words';
 
 const same = (a: Plan, b: Plan) => a.allocation.workers === b.allocation.workers && a.allocation.memoryMib === b.allocation.memoryMib;
 
 /** "2 workers of 1,769 MiB, 80 steps a round: 5.6 s and $0.0003 to go; 4 workers of 1,769 MiB would save 1.0 s but ..." */
-export function explainRun(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], input: DecisionInput): string {
+export function explainRun(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], input: DecisionInput, drift?: Drift): string {
   const { prediction, allocation } = chosen;
   const what =
     `${formatShape(allocation)}, ${formatCount(allocation.steps, 'step')} a round: about ${formatDuration(prediction.stepMs)} a step, ` +
     `${formatDuration(prediction.remainingMs.p50)} (p95 ${formatDuration(prediction.remainingMs.p95)}) and ` +
     `${formatUsd(prediction.remainingNanoUsd.p50)} (p95 ${formatUsd(prediction.remainingNanoUsd.p95)}) to go`;
-  return `${what}${chance(prediction.feasibility, input)}; ${against(chosen, plans, all, input)}.`;
+  return `${what}${chance(prediction.feasibility, input)}; ${against(chosen, plans, all, input)}${moved(drift)}.`;
 }
 
 export function explainProbe(probe: Plan, target: Plan, gain: number | undefined): string {
@@ -72,4 +73,10 @@ function against(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], { g
     ) ?? best(others, goal.minimize)!;
   const more = gainOf(next);
   return `${formatShape(next.allocation)} would ${goal.minimize === 'time' ? `take ${more} longer` : `cost ${more} more`}`;
+}
+
+function moved(drift: Drift | undefined): string {
+  if (drift === undefined) return '';
+  const what = Math.abs(Math.log(drift.computeRatio)) > Math.abs(Math.log(drift.syncRatio)) ? 'computing' : 'the exchange';
+  return ` (since round ${drift.sinceRound} a step takes ${drift.stepRatio.toFixed(1)} times as long as before: ${what} changed)`;
 }

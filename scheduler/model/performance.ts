@@ -1,5 +1,6 @@
 import type { Observation } from '../../contracts/scheduling';
-import { DEFAULT_NOISE, LEAST_NOISE, NOISE_MARGIN, RESIDUAL_AMPLITUDE } from '../constants';
+import { DEFAULT_NOISE, LEAST_NOISE, NOISE_MARGIN, RESIDUAL_AMPLITUDE, SCALED_NOISE } from '../constants';
+import { movedRatio, type Drift } from '../drift';
 import { logSd } from '../normal';
 import { fitComponent, type ComponentSample } from './component';
 import { computeFeatures, computePrior, positionOf, syncFeatures, syncPrior, type Shape, type Workload } from './workload';
@@ -20,9 +21,9 @@ const NEGLIGIBLE_SHARE = 0.1;
 const COLD_NOISE_FACTOR = 2;
 
 /** Fits compute and synchronisation apart and adds them up. Where an observation cannot split its time, the fit so far splits it. */
-export function fitPerformance(workload: Workload, observations: readonly Observation[]): PerformanceModel {
+export function fitPerformance(workload: Workload, observations: readonly Observation[], drift?: Drift): PerformanceModel {
   const usable = observations.filter((observation) => observation.steps > 0 && observation.stepMs > 0);
-  const noise = NOISE_MARGIN * Math.max(measuredNoise(usable), LEAST_NOISE);
+  const noise = NOISE_MARGIN * Math.max(measuredNoise(drift ? usable.filter((each) => each.round >= drift.sinceRound) : usable), LEAST_NOISE);
   const prior = computePrior(workload);
   const unfitted = (shape: Shape) => {
     const weigh = (theta: readonly number[], features: number[]) => features.reduce((sum, phi, i) => sum + phi * theta[i]!, 0);
@@ -37,13 +38,17 @@ export function fitPerformance(workload: Workload, observations: readonly Observ
     const partsMs = parts ? Object.values(parts).reduce((sum, partMs) => sum + partMs, 0) : 0;
     const isSplit = parts !== undefined && partsMs > 0;
     const computeMs = stepMs * (isSplit ? parts.computeMs / partsMs : unfitted(allocation));
+    const isOld = drift !== undefined && observation.round < drift.sinceRound;
     const common = {
       at: positionOf(allocation),
-      noise: (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (isSplit ? 1 : 2),
+      noise: Math.max(
+        isOld ? SCALED_NOISE : 0,
+        (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (isSplit ? 1 : 2),
+      ),
       floorMs: NEGLIGIBLE_SHARE * stepMs,
     };
-    compute.push({ ...common, features: computeFeatures(workload, allocation), valueMs: computeMs });
-    sync.push({ ...common, features: syncFeatures(workload, allocation), valueMs: stepMs - computeMs });
+    compute.push({ ...common, features: computeFeatures(workload, allocation), valueMs: computeMs * (isOld ? movedRatio(drift.computeRatio) : 1) });
+    sync.push({ ...common, features: syncFeatures(workload, allocation), valueMs: (stepMs - computeMs) * (isOld ? movedRatio(drift.syncRatio) : 1) });
   }
   const computeModel = fitComponent(compute, prior, RESIDUAL_AMPLITUDE);
   const syncModel = fitComponent(sync, syncPrior, RESIDUAL_AMPLITUDE);

@@ -1,0 +1,43 @@
+import type { Allocation } from '../../contracts/round';
+import { Observation } from '../../contracts/scheduling';
+import { decideNext } from '../../scheduler';
+import { cumulativeSumAlarm, findDrift } from '../../scheduler/drift';
+import { digits, playRound, twoCores, type Truth } from './machine';
+
+const allocation: Allocation = { workers: 2, memoryMib: 1_769, steps: 100 };
+const slower = (factor: number): Truth => ({ ...twoCores, computeMs: (each) => factor * twoCores.computeMs(each) });
+const rounds = (seed: number, count: number, changeAt: number, factor: number) =>
+  Array.from({ length: count }, (_, round) =>
+    Observation.parse(playRound(allocation, round < changeAt ? twoCores : slower(factor), { round, seed, cold: round === 0 })),
+  );
+
+describe('drift', () => {
+  it('is seen within three rounds of computing getting 1.5 times slower, and put down to computing', () => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const drift = findDrift(rounds(seed, 11, 8, 1.5));
+      expect(drift).toBeDefined();
+      expect(drift!.sinceRound).toBeGreaterThanOrEqual(6);
+      expect(drift!.computeRatio).toBeGreaterThan(1.3);
+      expect(Math.abs(drift!.syncRatio - 1)).toBeLessThan(0.3);
+    }
+  });
+
+  it('is seen at most once in ten jobs in which nothing happened', () => {
+    const alarms = Array.from({ length: 40 }, (_, seed) => findDrift(rounds(seed, 24, 99, 1))).filter((drift) => drift !== undefined);
+    expect(alarms.length).toBeLessThanOrEqual(4);
+  });
+
+  it('moves the prediction to today’s speed, and the reason says so', () => {
+    const input = digits({ remainingSteps: 2_000, stepsDone: 1_100, current: allocation, observations: rounds(3, 12, 8, 2) });
+    const decision = decideNext(input);
+    if (decision.kind !== 'run') throw new Error(decision.reason);
+    const truthMs = slower(2).computeMs(decision.allocation) + slower(2).syncMs(decision.allocation);
+    expect(Math.abs(decision.prediction.stepMs / truthMs - 1)).toBeLessThan(0.1);
+    expect(decision.reason).toContain('computing changed');
+  });
+
+  it('alarms in one window at a step of 50 %', () => {
+    expect(cumulativeSumAlarm([0.2, -0.4, Math.log(1.5) / 0.03])).toEqual({ at: 2 });
+    expect(cumulativeSumAlarm([0.3, -0.3, 0.4, -0.2])).toBeUndefined();
+  });
+});
