@@ -47,6 +47,8 @@ const largest = (outputs: readonly number[]): number => outputs.reduce((best, va
 
 async function load(world: World, storeUri: string, name: string, version: string): Promise<Loaded> {
   const store = await world.store(storeUri);
-  const card = Card.parse(jsonOf(await store.get(names.model(name, version, 'model-card.json'))));
-  return { session: await openModel(await store.get(names.model(name, version, 'model.onnx')), card.featureShape), card };
+  const cardName = names.model(name, version, 'model-card.json');
+  const card = Card.safeParse(jsonOf(await store.get(cardName)));
+  if (!card.success) throw new SmltError('VersionSkew', `${cardName} was written by another version of smlt: ${card.error.message}`);
+  return { session: await openModel(await store.get(names.model(name, version, 'model.onnx')), card.data.featureShape), card: card.data };
 }
