@@ -1,4 +1,4 @@
-/** Numbers that the scheduler rests on, each with its source. "Rules": the measured design of the scheduler, docs/scheduler.md. */
+/** Numbers that the scheduler rests on, each with its source. "Rules": the specification of this room, measured on prototypes before it was built. */
 
 /** One vCPU of AWS Lambda, and the most a function gets. Source: AWS Lambda documentation, "Configure memory". */
 export const MIB_PER_VCPU = 1_769;
