@@ -1,10 +1,6 @@
 import { isGrpcServiceError, ServiceError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TemporalFailure } from '@temporalio/common';
-import { isErrorCode, SmltError, type ErrorCode } from '../contracts/errors';
-
-/** What a person did wrong, as opposed to what went wrong: exit code 2 of the CLI. */
-const badInput: ReadonlySet<ErrorCode> = new Set(['InvalidSpec', 'UnsupportedOperator', 'InvalidModel', 'BadData', 'RunExists', 'RunMissing', 'InvalidName', 'NotDeployed']); // prettier-ignore
-export const isBadInput = (error: unknown): boolean => error instanceof SmltError && badInput.has(error.code);
+import { isErrorCode, SmltError } from '../contracts/errors';
 
 /** The first smlt error in a chain of Temporal's wrappers; the code crosses walls as the failure's type. */
 export function fromTemporalFailure(failure: unknown): SmltError {

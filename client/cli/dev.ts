@@ -4,7 +4,6 @@ import { stopDev } from '../dev/background';
 import { runningDev } from '../dev/dev-state';
 import { lockHolder } from '../dev/lock';
 import { identify } from '../dev/processes';
-import { startDevServer } from '../dev/supervisor';
 import { homeOf } from '../home';
 import { SmltError } from '../../contracts/errors';
 import { EXIT, exitCodeOfError } from './exit-codes';
@@ -78,6 +77,7 @@ async function serve(options: DevOptions): Promise<void> {
   const interrupted = new Promise<{ reason: string; error?: SmltError }>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve({ reason: signal }));
   });
+  const { startDevServer } = await import('../dev/supervisor.js');
   const started = startDevServer({
     home,
     environment: process.env,

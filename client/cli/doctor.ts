@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { examine } from '../doctor';
 import { homeOf } from '../home';
 import { EXIT } from './exit-codes';
 import { painter, print, printJson } from './output';
@@ -10,6 +9,7 @@ export function doctorCommand(): Command {
     .description('look at what smlt needs: what is there, what is missing, how to get it')
     .option('--json', 'print one JSON document')
     .action(async ({ json }: { json?: true }) => {
+      const { examine } = await import('../doctor.js');
       const findings = await examine(homeOf(), process.env);
       if (findings.some(({ state }) => state === 'broken')) process.exitCode = EXIT.failed;
       if (json) return printJson(findings);

@@ -1,5 +1,5 @@
 import type { RunRecord } from '../../contracts/pipeline';
-import { isBadInput } from '../errors';
+import { isBadInput } from '../bad-input';
 
 export const EXIT = { done: 0, failed: 1, badInput: 2, missed: 3, left: 130 } as const;
 

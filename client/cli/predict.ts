@@ -2,9 +2,7 @@ import { Command } from 'commander';
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
 import { SmltError } from '../../contracts/errors';
-import { connect } from '../connect';
 import { readSamples } from '../data-sets';
-import { predict } from '../predict';
 import { readSamplesFile } from '../samples-file';
 import { note, print, printJson } from './output';
 import { whole } from './whole-number';
@@ -29,6 +27,7 @@ export function predictCommand(): Command {
     .option('--json', 'print one JSON document')
     .action(async (name: string, options: PredictOptions) => {
       const { inputs, targets } = await samplesOf(options);
+      const { predict } = await import('../predict.js');
       const answer = await predict(name, inputs, { endpoint: await endpoint(), roleArn: process.env['SMLT_LAMBDA_ROLE_ARN'] });
       if (options.json) return printJson({ name, ...answer, ...(targets && { targets }) });
       for (const [i, output] of answer.outputs.entries()) {
@@ -51,6 +50,7 @@ async function endpoint(): Promise<string | undefined> {
   const set = process.env['SMLT_LAMBDA_ENDPOINT'];
   if (set) return set;
   if (process.env['SMLT_LAMBDA_ROLE_ARN']) return undefined;
+  const { connect } = await import('../connect.js');
   const smlt = await connect({ log: note, ephemeral: false });
   try {
     return smlt.dev?.lambdaEndpoint;

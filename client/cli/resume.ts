@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { connect } from '../connect';
 import { readJobFile } from '../job-file';
 import { withGoal, withGoalOptions, type GoalOptions } from './goal-options';
 import { note, print } from './output';
@@ -27,6 +26,7 @@ export function resumeCommand(): Command {
     .action(async (runId: string, path: string | undefined, options: ResumeOptions) => {
       const given = path === undefined ? undefined : await readJobFile(path);
       const ephemeral = endsWithCommand(options.ephemeral) && !options.detach;
+      const { connect } = await import('../connect.js');
       const smlt = await connect({ ephemeral, log: note });
       try {
         const job = withGoal(given ?? (await smlt.newestJob(runId)), options);

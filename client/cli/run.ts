@@ -2,7 +2,6 @@ import { Command } from 'commander';
 import { parseJob } from '../../contracts/job';
 import { checkRunId } from '../../contracts/names';
 import { checkJob } from '../check-job';
-import { connect } from '../connect';
 import { readJobFile } from '../job-file';
 import { withGoal, withGoalOptions, type GoalOptions } from './goal-options';
 import { note, print, printJson } from './output';
@@ -32,6 +31,7 @@ export function runCommand(): Command {
       const job = parseJob(withGoal(await readJobFile(path), options));
       await checkJob(job); // before anything is started, let alone spent
       const ephemeral = endsWithCommand(options.ephemeral) && !options.detach;
+      const { connect } = await import('../connect.js'); // Temporal's client takes a while to load: a bad job need not wait for it
       const smlt = await connect({ ephemeral, log: note });
       try {
         for (const text of smlt.notices) note(text);

@@ -1,6 +1,5 @@
 import { Command } from 'commander';
 import { SmltError } from '../../contracts/errors';
-import { connect } from '../connect';
 import { goalChange, withGoalOptions } from './goal-options';
 import { print } from './output';
 
@@ -20,6 +19,7 @@ export function setGoalCommand(): Command {
       const options = Object.fromEntries(Object.entries(command.opts()).filter(([, value]) => value !== true)) as SetGoalOptions;
       const change = goalChange(options);
       if (Object.keys(change).length === 0) throw new SmltError('InvalidSpec', 'nothing to change: give --deadline, --budget, --minimize, --no-deadline or --no-budget'); // prettier-ignore
+      const { connect } = await import('../connect.js');
       const smlt = await connect({ start: false });
       try {
         await smlt.handle(runId).setGoal(change);

@@ -1,7 +1,6 @@
 import { Command } from 'commander';
 import { SmltError } from '../../contracts/errors';
 import { checkRunId } from '../../contracts/names';
-import { connect } from '../connect';
 import { readRun } from '../store-records';
 import { exitCodeOf } from './exit-codes';
 import { note } from './output';
@@ -23,6 +22,7 @@ export function statusCommand(): Command {
         if (follow) process.exitCode = exitCodeOf(stored.status);
         return;
       }
+      const { connect } = await import('../connect.js');
       const smlt = await connect({ start: false }).catch((error: unknown) => {
         if (stored && error instanceof SmltError && error.code === 'TemporalUnavailable') return undefined;
         throw stored

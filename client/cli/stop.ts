@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { connect } from '../connect';
 import { print } from './output';
 import { report } from './watch-run';
 
@@ -10,6 +9,7 @@ export function stopCommand(): Command {
     .argument('<run>', 'run id')
     .option('--wait', 'wait until it has ended, and show it')
     .action(async (runId: string, { wait }: { wait?: true }) => {
+      const { connect } = await import('../connect.js');
       const smlt = await connect({ start: false });
       try {
         const handle = smlt.handle(runId);

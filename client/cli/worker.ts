@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../home';
-import { givenServer } from '../temporal/given-server';
 
 /** `smlt worker`: the Temporal worker alone, for production and compose files. Its settings come from the environment. */
 export function workerCommand(): Command {
   return new Command('worker').description('run the Temporal worker alone, against TEMPORAL_ADDRESS').action(async () => {
+    const { givenServer } = await import('../temporal/given-server.js');
     const given = givenServer(process.env);
     const environment = { ...process.env, ...(given && { TEMPORAL_ADDRESS: given.address, TEMPORAL_NAMESPACE: given.namespace }) };
     const child = spawn(process.execPath, [join(packageRoot(), 'dist', 'worker', 'main.js')], { env: environment, stdio: 'inherit', detached: true });

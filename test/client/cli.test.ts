@@ -2,6 +2,7 @@ import { existsSync, readdirSync, writeFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SmltProcesses } from './smlt-process';
 
+jest.setTimeout(60_000);
 const smlt = new SmltProcesses();
 const job = join(smlt.home, 'demo', 'job.json');
 beforeAll(async () => {
@@ -65,5 +66,5 @@ describe('the command line', () => {
     const { code, stderr } = await smlt.run(['run', job], { TEMPORAL_ADDRESS: '127.0.0.1:9' });
     expect(code).toBe(1);
     expect(stderr).toMatch(/no Temporal server answers at 127\.0\.0\.1:9 \(from TEMPORAL_ADDRESS\)/);
-  }, 30_000);
+  });
 });
