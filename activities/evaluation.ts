@@ -1,4 +1,5 @@
-import { EvaluateAnswer, MetricSums, type EvaluateRequest, type WeightsReference } from '../contracts/functions';
+import type { MetricSums } from '../contracts/functions';
+import { EvaluateAnswer, type EvaluateRequest, type WeightsReference } from '../contracts/functions';
 import { names } from '../contracts/names';
 import { Metrics } from '../contracts/pipeline';
 import type { Bill } from '../contracts/money';

@@ -118,6 +118,8 @@ async function manifestAt(store: ObjectStore, plan: RoundPlan, step: number): Pr
 /** Copies the newest step that is whole in the exchange; with none, the round ends where it began. */
 async function rescueNewest(store: ObjectStore, exchange: Exchange, plan: RoundPlan): Promise<RoundManifest> {
   const shape = await shapeOf(store, plan);
+  const finished = await Promise.all(checkpointNames(plan, plan.last, shape).map((name) => store.head(name)));
+  if (finished.every((info) => info !== undefined)) return manifestAt(store, plan, plan.last);
   const seen = new Set((await exchange.list(names.steps(plan))).map((name) => Number(name.slice(names.steps(plan).length).split('/')[0])));
   const candidates = [...seen].filter((step) => step > plan.first && step <= plan.last).sort((a, b) => b - a);
   for (const step of candidates) {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { canonicalJson } from '../contracts/canonical-json';
 import { SmltError } from '../contracts/errors';
 import { Job } from '../contracts/job';
-import { Ledger } from '../contracts/money';
+import type { Ledger } from '../contracts/money';
 import { names, checkRunId } from '../contracts/names';
 import { RunRecord, type TuneResult } from '../contracts/pipeline';
 import { durationMs, nanoUsd } from '../contracts/units';

@@ -3,8 +3,10 @@ import { names, type TrackId } from '../contracts/names';
 import type { WeightsReference } from '../contracts/functions';
 import { parseJob, type Job } from '../contracts/job';
 import type { Grant } from '../contracts/money';
+import type { Carried } from '../contracts/pipeline';
 import type { PrepareAnswer } from '../contracts/functions';
-import { RoundManifest, RoundPlan, type Allocation, type Checkpoint, type Recipe, type Round, type TrackContext } from '../contracts/round';
+import type { RoundManifest } from '../contracts/round';
+import { RoundPlan, type Allocation, type Checkpoint, type Recipe, type Round, type TrackContext } from '../contracts/round';
 import type { Decision, Observation } from '../contracts/scheduling';
 import {
   compactObservations,
@@ -27,7 +29,10 @@ import { checkpointOf, readContext, readManifest } from './rounds';
 const TIMES = { waitMs: 1_000, giveUpMs: 30_000, lookMs: 1_000, marginMs: 5_000 };
 const RECIPE_DIGITS = 16;
 const CARRIED_OBSERVATIONS = 24;
+/** Changes of allocation a track may make; the scheduler counts to the same number. */
+const MAX_SWITCHES = 12;
 
+type Accepted = NonNullable<Carried['accepted']>;
 export interface TrackOpening {
   readonly recipe: string;
   readonly nextRound: number;
@@ -47,6 +52,10 @@ export interface NextQuestion {
   /** The committed round to start from; null starts from the program's initial parameters. */
   readonly from: WeightsReference | null;
   readonly grant: Grant;
+  readonly wholeGoal?: Grant | undefined;
+  readonly switches: number;
+  /** What the first decision promised: no later one passes twice its p95 without consent. */
+  readonly accepted?: Accepted | undefined;
   readonly spentNanoUsd: number;
   readonly nowMs: number;
   readonly current: Allocation | null;
@@ -57,7 +66,13 @@ export interface NextQuestion {
 }
 /** `observations`: the question's, compacted, where they grew too many to travel. */
 export type NextAnswer =
-  | { readonly kind: 'round'; readonly probe: boolean; readonly round: Round; readonly observations?: readonly Observation[] }
+  | {
+      readonly kind: 'round';
+      readonly probe: boolean;
+      readonly round: Round;
+      readonly promised?: Accepted;
+      readonly observations?: readonly Observation[];
+    }
   | { readonly kind: 'stop'; readonly outcome: 'completed' | 'budgetExhausted' | 'deadlineReached' | 'infeasibleGoal'; readonly reason: string };
 
 export function createSchedulingActivities({ store, exchange, platform }: EngineDependencies) {
@@ -116,7 +131,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       const plan = await planOf(question, context, decision);
       const name = names.plan({ run, track }, round);
       const decided = decodeRecord(RoundPlan, await store.decide(name, encodeRecord(plan)), name);
-      const answer = { kind: 'round', probe: decision.kind === 'probe', round: roundOf(decided) } as const;
+      const answer = { kind: 'round', probe: decision.kind === 'probe', round: roundOf(decided), promised: promiseOf(question, decision) } as const;
       return question.observations.length > CARRIED_OBSERVATIONS ? { ...answer, observations: compactObservations(question.observations) } : answer;
     },
 
@@ -156,10 +171,15 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
   }
 
   function schedulerInput(question: NextQuestion, { job, program, recipeBody }: TrackContext) {
-    const { grant, nowMs, spentNanoUsd, step, untilStep, current, observations, phase, probesLeft, forbidden } = question;
+    const { grant, wholeGoal, accepted, switches, nowMs, spentNanoUsd, step, untilStep, current, observations, phase, probesLeft, forbidden } =
+      question;
+    const minimize = job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost');
     const { limits, prices } = platform;
     return {
-      goal: { minimize: job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost'), ...defined(grant) },
+      goal: { minimize, ...defined(grant) },
+      ...(wholeGoal ? { wholeGoal: { minimize, ...defined(wholeGoal) } } : {}),
+      ...(accepted ? { accepted } : {}),
+      switches: Math.min(switches, MAX_SWITCHES),
       nowMs,
       spentNanoUsd,
       reservedNanoUsd: 0,
@@ -169,7 +189,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       observations: [...observations],
       program: {
         paramCount: program.paramCount,
-        bufferCount: 0,
+        bufferCount: program.bufferCount,
         peakMemoryMib: program.peakMemoryMib,
         forwardFlopsPerSample: program.forwardFlopsPerSample,
       },
@@ -220,13 +240,17 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       dataUri: job.data.train,
       exchangeUri: exchange.uri,
       storeUri: store.uri,
-      times: TIMES,
+      // A short time limit must leave room for more than one step.
+      times: { ...TIMES, marginMs: Math.min(TIMES.marginMs, platform.limits.timeoutMs / 4) },
       reproducibility: job.reproducibility ?? 'bits',
       reason,
     };
   }
 }
 
+function promiseOf({ spentNanoUsd, nowMs }: NextQuestion, { prediction }: Decision & { kind: 'run' | 'probe' }): Accepted {
+  return { totalNanoUsdP95: Math.ceil(spentNanoUsd + prediction.remainingNanoUsd.p95), finishAtMsP95: Math.ceil(nowMs + prediction.remainingMs.p95) };
+}
 /** The job's own values of the parameters that are searched. */
 function parametersOf(job: Job): ParameterValues {
   const at = (path: string) => path.split('.').reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], job);

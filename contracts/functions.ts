@@ -18,6 +18,7 @@ export type PrepareRequest = z.output<typeof PrepareRequest>;
 export const PrepareAnswer = z.object({
   programDigest: z.string(),
   paramCount: z.int(),
+  bufferCount: z.int(),
   peakMemoryMib: z.number(),
   forwardFlopsPerSample: z.number(),
   dataSha256: z.string(),

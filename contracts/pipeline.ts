@@ -55,11 +55,17 @@ export const Carried = z.object({
   observations: z.array(z.unknown()),
   journal: z.array(JournalEntry),
   forbidden: z.object({ memoryMibBelow: z.int().optional(), workersAbove: z.int().optional() }),
+  accepted: z.object({ totalNanoUsdP95: z.number(), finishAtMsP95: z.number() }).optional(),
+  switches: z.int().default(0),
   startedAtMs: z.number(),
 });
 export type Carried = z.output<typeof Carried>;
 
-export const ProfileInput = z.strictObject({ ...FromParent });
+export const ProfileInput = z.strictObject({
+  ...FromParent,
+  /** The whole run's limits, of which the grant is a share: an impossible goal is said here. */
+  wholeGoal: Grant.optional(),
+});
 export type ProfileInput = z.output<typeof ProfileInput>;
 export const TuneInput = z.strictObject({ ...FromParent, observations: z.array(z.unknown()).default([]) });
 export type TuneInput = z.output<typeof TuneInput>;

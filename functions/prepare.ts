@@ -42,6 +42,7 @@ export async function prepareProgram(world: World, request: PrepareRequest): Pro
   return {
     programDigest: digest,
     paramCount: program.paramCount,
+    bufferCount: program.bufferCount,
     peakMemoryMib: program.peakMemoryMib,
     forwardFlopsPerSample: program.forwardFlopsPerSample,
     dataSha256: data.manifest.sha256,

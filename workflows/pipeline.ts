@@ -115,6 +115,11 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     return grant;
   };
 
+  const wholeGoal = (): Grant => ({
+    ...(record.budgetNanoUsd === null ? {} : { budgetNanoUsd: Math.max(0, record.budgetNanoUsd - spentNanoUsd(record.ledger)) }),
+    ...(record.deadlineAtMs === null ? {} : { deadlineAtMs: record.deadlineAtMs }),
+  });
+
   // While a stage runs, its spend is what it last told; when it ends, its bill is the truth.
   let before = record.ledger;
   setHandler(progressSignal, ({ stage, track, step, totalSteps, loss, allocation, reason, spentNanoUsd: spent }) => {
@@ -195,7 +200,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     const { program } = prepared;
     update({ totalSteps: stepsOf(job, program) });
 
-    const profiled: TrackResult = await stage('profile', profile, { program });
+    const profiled: TrackResult = await stage('profile', profile, { program, wholeGoal: wholeGoal() });
     if (profiled.outcome !== 'completed') return await finish(profiled.outcome, profiled.reason);
     let winner: WeightsReference | undefined = profiled.weights;
     let chosen = job;

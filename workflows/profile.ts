@@ -12,7 +12,7 @@ export async function profile(raw: unknown): Promise<TrackResult> {
     const { run, program, bill, grant } = await openStage(input);
     return trainTrack({
       ...{ run, track: trialTrack(0), stage: 'profile', job: input.job, program, phase: 'profile', carried: startCarrying(bill, []) },
-      ...{ grant, stopRequested: () => stop.requested, onProgress: reportProgress },
+      ...{ grant, wholeGoal: input.wholeGoal, stopRequested: () => stop.requested, onProgress: reportProgress },
     });
   });
 }

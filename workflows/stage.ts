@@ -51,5 +51,5 @@ export function reportProgress(progress: Progress): void {
 }
 
 export function startCarrying(bill: Bill, observations: readonly unknown[]): Carried {
-  return { bill, observations: [...observations], journal: [], forbidden: {}, startedAtMs: Date.now() };
+  return { bill, observations: [...observations], journal: [], forbidden: {}, switches: 0, startedAtMs: Date.now() };
 }

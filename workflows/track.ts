@@ -3,7 +3,7 @@ import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { addBills, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
 import type { Carried, JournalEntry, Outcome, TrackResult } from '../contracts/pipeline';
-import type { Allocation, Round, Telemetry } from '../contracts/round';
+import type { Allocation, Round } from '../contracts/round';
 import type { Observation } from '../contracts/scheduling';
 import { decideNext, openTrack } from './activities';
 import type { Progress } from './messages';
@@ -26,6 +26,8 @@ export interface TrackOptions {
   readonly untilStep?: number | undefined;
   readonly carried: Carried;
   readonly grant: () => Grant;
+  /** The whole run's goal, where the grant is a stage's share of it: plans are held against it. */
+  readonly wholeGoal?: Grant | undefined;
   readonly stopRequested: () => boolean;
   readonly onProgress: (progress: Progress) => void;
   /** Goes on in a fresh history; only where a workflow is nothing but this loop. */
@@ -39,7 +41,7 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
   const untilStep = Math.min(options.untilStep ?? opening.totalSteps, opening.totalSteps);
   let { step, loss } = opening;
   let from = opening.weights ?? options.startFrom ?? null;
-  let { bill, journal, forbidden } = options.carried;
+  let { bill, journal, forbidden, switches, accepted } = options.carried;
   let observations = options.carried.observations as Observation[];
   let current: Allocation | null = journal.at(-1)?.allocation ?? null;
   let probes = 0;
@@ -73,13 +75,15 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
         nowMs: Date.now(),
         current,
       },
-      ...{ observations, phase, probesLeft: MAX_PROBES - probes, forbidden },
+      ...{ observations, wholeGoal: options.wholeGoal, switches, accepted, phase, probesLeft: MAX_PROBES - probes, forbidden },
     });
     if (next.kind === 'stop') return ended(next.outcome, next.reason);
     if (phase === 'profile' && !next.probe) return ended('completed', next.round.reason);
     if (next.probe) probes++;
+    else accepted ??= next.promised;
     if (next.observations) observations = [...next.observations];
     journal = [...journal, entryOf(next.round)].slice(-JOURNAL_LENGTH);
+    if (phase === 'run' && current && !sameShape(current, next.round.allocation)) switches++;
     current = next.round.allocation;
 
     const startedAtMs = Date.now();
@@ -105,7 +109,7 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     if (result.trouble) forbidden = { ...forbidden, ...learn(result.trouble, current) };
     // A stop that arrived meanwhile must not be lost in the hand-over to a fresh history.
     if (options.handOver && workflowInfo().continueAsNewSuggested && !stopRequested() && step < untilStep)
-      await options.handOver({ ...options.carried, bill, observations, journal, forbidden });
+      await options.handOver({ ...options.carried, bill, observations, journal, forbidden, switches, accepted });
   }
 }
 
@@ -137,6 +141,7 @@ function learn(trouble: Trouble, { workers }: Allocation): Carried['forbidden'] 
   }
 }
 
+const sameShape = (a: Allocation, b: Allocation) => a.workers === b.workers && a.memoryMib === b.memoryMib;
 const entryOf = ({ track, round, first, last, allocation, reason }: Round): JournalEntry => ({
   atMs: Date.now(),
   track,

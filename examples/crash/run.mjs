@@ -26,7 +26,7 @@ job.name = 'crash';
 job.training = { ...job.training, epochs: undefined, steps: 200 };
 job.allocation = { minWorkers: 2, maxWorkers: 2, stepsPerRound: 25 };
 
-let failed = false;
+let failed = true;
 try {
   const calm = await train('undisturbed', async () => undefined);
   const stormy = await train('killed', killThings);
@@ -35,7 +35,6 @@ try {
   failed = !same;
 } catch (error) {
   console.error(error);
-  failed = true;
 } finally {
   await smlt.close();
   rmSync(home, { recursive: true, force: true });
