@@ -3,7 +3,6 @@ import { readJobFile } from '../job-file';
 import { withGoal, withGoalOptions, type GoalOptions } from './goal-options';
 import { note, print } from './output';
 import { endsWithCommand } from './run';
-import { plannedStages } from './run-view';
 import { watchRun } from './watch-run';
 
 interface ResumeOptions extends GoalOptions {
@@ -33,7 +32,7 @@ export function resumeCommand(): Command {
         const handle = await smlt.resume(runId, { job });
         note(`run ${runId} goes on${handle.uiUrl ? `   ${handle.uiUrl}` : ''}`);
         if (options.detach) return print(runId);
-        process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral, planned: plannedStages(job) });
+        process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral, job, embedded: smlt.dev !== undefined });
       } finally {
         await smlt.close();
       }

@@ -1,6 +1,9 @@
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { spentNanoUsd, stages, totalNanoUsd } from '../../contracts/money';
 import type { JournalEntry, RunRecord, Trial } from '../../contracts/pipeline';
 import { usd } from '../../contracts/units';
+import type { Job } from '../../contracts/job';
 import type { Paint } from './output';
 import { allocationText, clock, count, dollars, lossText, percent, plural, wrap } from './words';
 
@@ -53,21 +56,30 @@ export function runDocument(record: RunRecord, uiUrl: string | undefined) {
   };
 }
 
+export interface DescribeOptions {
+  readonly uiUrl: string | undefined;
+  /** Known to whoever started the run; the record alone does not say what tuning compared, or where the test set is. */
+  readonly job: Job | undefined;
+  readonly embedded: boolean;
+  readonly paint: Paint;
+  readonly width: number;
+}
+
 /** What a person reads at the end of a run. */
-export function describeRun(record: RunRecord, uiUrl: string | undefined, paint: Paint, width = Infinity): string {
+export function describeRun(record: RunRecord, { uiUrl, job, embedded, paint, width }: DescribeOptions): string {
   const rows: [string, string][] = [];
-  const best = bestTrial(record.trials);
+  const best = job?.tune && bestTrial(record.trials, job.tune.metric);
   if (record.metrics) rows.push(['result', metricsText(record.metrics)]);
   rows.push(['training', `${count(record.step)} of ${plural(record.totalSteps, 'step')}, last loss ${lossText(record.loss)}`]);
   if (best) rows.push(['best trial', `${trialText(best)}, of ${plural(record.trials.length, 'trial')} (${trialStates(record.trials)})`]);
   for (const [i, text] of allocationLines(record).entries()) rows.push([i === 0 ? 'allocations' : '', text]);
-  rows.push(['spent', spendLine(record)], ['time', timeLine(record)]);
+  rows.push(['spent', `${spendLine(record)}${embedded ? '. Run on this machine: nothing is charged' : ''}`], ['time', timeLine(record)]);
   if (record.modelUri) rows.push(['model', `${record.modelUri}${record.version ? ` (version ${record.version})` : ''}`]);
   if (record.weightsSha256) rows.push(['weights', `sha256 ${record.weightsSha256.slice(0, 16)}…`]);
   if (uiUrl) rows.push(['Temporal UI', uiUrl]);
   for (const text of record.notices) rows.push(['note', text]);
   const lines = rows.map(([name, text]) => `  ${paint('dim', name.padEnd(12))} ${wrap(text, width - 15).join(`\n${' '.repeat(15)}`)}`);
-  const next = nextSteps(record);
+  const next = nextSteps(record, job);
   const tail =
     next.length === 0 ? [] : ['', paint('bold', 'Next'), ...next.map(([command, why]) => `  ${command}${why ? `   ${paint('dim', why)}` : ''}`)];
   return [headline(record, paint), '', ...lines, ...tail].join('\n');
@@ -100,11 +112,12 @@ function metricsText({ accuracy, loss, rmse, mae, r2 }: NonNullable<RunRecord['m
   return parts.join(', ');
 }
 
-/** The value is what tuning compares; whether more or less is better is tuning's affair, so the one that went on is shown. */
-function bestTrial(trials: readonly Trial[]): Trial | undefined {
+/** As tuning chooses: values of different rungs do not compare. */
+function bestTrial(trials: readonly Trial[], metric: string): Trial | undefined {
   const finished = trials.filter(({ state, value }) => state === 'complete' && value !== null);
+  const sign = metric.endsWith('accuracy') ? -1 : 1;
   const furthest = Math.max(...finished.map(({ step }) => step));
-  return finished.filter(({ step }) => step === furthest).sort((a, b) => (a.value ?? 0) - (b.value ?? 0))[0];
+  return finished.filter(({ step }) => step === furthest).sort((a, b) => sign * ((a.value ?? 0) - (b.value ?? 0)))[0];
 }
 
 function trialText({ index, parameters, value }: Trial): string {
@@ -129,7 +142,7 @@ function spendLine({ ledger, budgetNanoUsd }: RunRecord): string {
   const spent = spentNanoUsd(ledger);
   const by = stages.flatMap((stage) => (ledger[stage] ? [`${stage} ${dollars(totalNanoUsd(ledger[stage]))}`] : []));
   const of = budgetNanoUsd === null ? '' : ` of ${dollars(budgetNanoUsd)} (${((100 * spent) / budgetNanoUsd).toFixed(1)} %)`;
-  return `${dollars(spent)}${of} at AWS list price${by.length > 0 ? `: ${by.join(', ')}` : ''}. Run locally: nothing is charged`;
+  return `${dollars(spent)}${of} at AWS list price${by.length > 0 ? `: ${by.join(', ')}` : ''}`;
 }
 
 function timeLine({ startedAtMs, updatedAtMs, deadlineAtMs }: RunRecord): string {
@@ -139,11 +152,11 @@ function timeLine({ startedAtMs, updatedAtMs, deadlineAtMs }: RunRecord): string
   return `${wall} of ${clock(deadlineAtMs - startedAtMs)} (${margin >= 0 ? `${clock(margin)} left` : `${clock(-margin)} late`})`;
 }
 
-function nextSteps({ runId, status, functionName, name, modelUri }: RunRecord): [string, string][] {
+function nextSteps({ runId, status, functionName, name, modelUri }: RunRecord, job: Job | undefined): [string, string][] {
   switch (status) {
     case 'completed': {
       const deployed = functionName?.replace(/^smlt-model-/, '') ?? (modelUri ? name : undefined);
-      return deployed ? [[`smlt predict ${deployed} --data DATASET --index 0`, 'ask the deployed function'], ['smlt list', 'all runs']] : [['smlt list', 'all runs']]; // prettier-ignore
+      return deployed ? [[`smlt predict ${deployed} --data ${job?.data.test ? shortPath(job.data.test) : 'DATASET'} --index 0`, 'ask the deployed function'], ['smlt list', 'all runs']] : [['smlt list', 'all runs']]; // prettier-ignore
     }
     case 'budgetExhausted':
       return [[`smlt resume ${runId} --budget USD`, 'go on with more money']];
@@ -162,4 +175,12 @@ function nextSteps({ runId, status, functionName, name, modelUri }: RunRecord): 
     case 'pruned':
       return [];
   }
+}
+
+/** A folder as one would type it here. */
+function shortPath(uri: string): string {
+  if (!uri.startsWith('file:')) return uri;
+  const path = fileURLToPath(uri);
+  const near = relative(process.cwd(), path);
+  return near.startsWith('..') ? path : near;
 }

@@ -5,7 +5,6 @@ import { checkJob } from '../check-job';
 import { readJobFile } from '../job-file';
 import { withGoal, withGoalOptions, type GoalOptions } from './goal-options';
 import { note, print, printJson } from './output';
-import { plannedStages } from './run-view';
 import { watchRun } from './watch-run';
 
 interface RunOptions extends GoalOptions {
@@ -42,7 +41,7 @@ export function runCommand(): Command {
           else print(handle.runId);
           return;
         }
-        process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral, planned: plannedStages(job) });
+        process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral, job, embedded: smlt.dev !== undefined });
       } finally {
         await smlt.close();
       }

@@ -18,7 +18,7 @@ export function statusCommand(): Command {
       checkRunId(runId);
       const stored = await readRun(await openHomeStore(), runId);
       if (stored && stored.status !== 'running') {
-        report(stored, undefined, json);
+        report(stored, undefined, { json, embedded: false });
         if (follow) process.exitCode = exitCodeOf(stored.status);
         return;
       }
@@ -31,12 +31,12 @@ export function statusCommand(): Command {
       });
       if (!smlt) {
         note('smlt dev is not running: this is what the store knows. The run goes on when it is started again.');
-        return report(stored!, undefined, json);
+        return report(stored!, undefined, { json, embedded: false });
       }
       try {
         const handle = smlt.handle(runId);
-        if (follow) process.exitCode = await watchRun(handle, { json, ephemeral: false });
-        else report(await handle.status(), handle.uiUrl, json);
+        if (follow) process.exitCode = await watchRun(handle, { json, ephemeral: false, embedded: smlt.dev !== undefined });
+        else report(await handle.status(), handle.uiUrl, { json, embedded: smlt.dev !== undefined });
       } finally {
         await smlt.close();
       }

@@ -14,7 +14,7 @@ export function stopCommand(): Command {
       try {
         const handle = smlt.handle(runId);
         await handle.stop();
-        if (wait) report(await handle.result(), handle.uiUrl, false);
+        if (wait) report(await handle.result(), handle.uiUrl, { json: false, embedded: smlt.dev !== undefined });
         else print(`run ${runId} is stopping`);
       } finally {
         await smlt.close();

@@ -1,22 +1,27 @@
 import { createInterface } from 'node:readline/promises';
-import type { Stage } from '../../contracts/money';
+import { SmltError } from '../../contracts/errors';
+import type { Job } from '../../contracts/job';
 import type { RunRecord } from '../../contracts/pipeline';
 import type { RunHandle } from '../run-handle';
-import { EXIT, exitCodeOf } from './exit-codes';
+import { EXIT, exitCodeOf, exitCodeOfError } from './exit-codes';
 import { note, painter, print, printJson } from './output';
 import { describeRun, runDocument } from './run-report';
-import { openView } from './run-view';
+import { openView, plannedStages } from './run-view';
 
 export interface WatchOptions {
   readonly json: boolean;
   /** The server ends with this command, so the run cannot go on without it. */
   readonly ephemeral: boolean;
-  readonly planned?: readonly Stage[];
+  /** What is known of the run besides its record. */
+  readonly job?: Job;
+  /** Functions run on this machine, where nothing is charged. */
+  readonly embedded: boolean;
 }
 
 /** Shows a run until it ends, then its summary. Resolves with the exit code. */
-export async function watchRun(handle: RunHandle, { json, ephemeral, planned = [] }: WatchOptions): Promise<number> {
-  const view = openView(process.stderr, planned);
+export async function watchRun(handle: RunHandle, options: WatchOptions): Promise<number> {
+  const { ephemeral, job } = options;
+  const view = openView(process.stderr, job ? plannedStages(job) : []);
   let asked: Promise<'stop' | 'keep'> | undefined;
   let leave: () => void = () => undefined;
   const left = new Promise<'left'>((resolve) => (leave = () => resolve('left')));
@@ -43,17 +48,35 @@ export async function watchRun(handle: RunHandle, { json, ephemeral, planned = [
       if (!ephemeral) note(`left; run ${handle.runId} goes on. \`smlt status ${handle.runId}\` shows it, \`smlt stop ${handle.runId}\` ends it.`);
       return EXIT.left;
     }
-    report(end, handle.uiUrl, json);
+    report(end, handle.uiUrl, options);
     return exitCodeOf(end.status);
+  } catch (error) {
+    view.clear();
+    if (!(error instanceof SmltError)) throw error;
+    await reportFailure(handle, error, options);
+    return exitCodeOfError(error);
   } finally {
     view.clear();
     process.off('SIGINT', onInterrupt);
   }
 }
 
-export function report(record: RunRecord, uiUrl: string | undefined, json: boolean): void {
-  if (json) printJson(runDocument(record, uiUrl));
-  else print(`\n${describeRun(record, uiUrl, painter(process.stdout), process.stdout.isTTY ? process.stdout.columns : Infinity)}`);
+type ReportOptions = Pick<WatchOptions, 'json' | 'job' | 'embedded'>;
+
+export function report(record: RunRecord, uiUrl: string | undefined, { json, job, embedded }: ReportOptions): void {
+  if (json) return printJson(runDocument(record, uiUrl));
+  const width = process.stdout.isTTY ? process.stdout.columns : Infinity;
+  print(`\n${describeRun(record, { uiUrl, job, embedded, paint: painter(process.stdout), width })}`);
+}
+
+/** A run that failed still has spent, learnt and kept something: its record is shown with the error. */
+async function reportFailure(handle: RunHandle, { code, message, help }: SmltError, options: ReportOptions): Promise<void> {
+  const last = await handle.status().catch(() => undefined);
+  const record: RunRecord | undefined = last && { ...last, status: 'failed' };
+  if (options.json)
+    return printJson({ ...(record ? runDocument(record, handle.uiUrl) : { runId: handle.runId, status: 'failed' }), error: { code, message, help } });
+  if (record) report({ ...record, reason: message }, handle.uiUrl, options);
+  note(`\n${painter(process.stderr)('red', code)}: ${message}\n${help}`);
 }
 
 /** Without a terminal nobody can answer: the run goes on, unless its server ends with the command. */
