@@ -25,7 +25,8 @@ export function watchIdle({ home, temporal, idleMs, whileAlive, onIdle }: IdleWa
     const { count } = await new Client({ connection, namespace: temporal.namespace }).workflow.count(`ExecutionStatus = "Running"`);
     if (count > 0) busyAtMs = Date.now();
     const usedAtMs = Math.max(busyAtMs, modifiedMs(home.lastUsedFile));
-    if (Date.now() - usedAtMs >= idleMs) onIdle(`nothing ran for ${Math.round(idleMs / 60_000)} minutes`);
+    if (Date.now() - usedAtMs >= idleMs)
+      onIdle(`nothing ran for ${idleMs < 120_000 ? `${idleMs / 1_000} s` : `${Math.round(idleMs / 60_000)} minutes`}`);
   };
   // A server that does not answer now is being restarted; the next look finds it.
   const timer = setInterval(() => void look().catch(() => undefined), Math.min(LOOK_MS, Math.max(200, idleMs / 4), whileAlive ? 1_000 : LOOK_MS));

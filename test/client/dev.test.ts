@@ -2,6 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import { connect } from '../../client/connect';
 import type { DevState } from '../../client/dev/dev-state';
 import { isAlive } from '../../client/dev/processes';
 import { SmltProcesses, until } from './smlt-process';
@@ -84,6 +85,25 @@ describe('smlt dev', () => {
     expect(code).toBe(2);
   });
 
+  it('lets the SDK follow a run, change its goal and stop it', async () => {
+    const client = await connect({ environment: smlt.environment(), start: false });
+    try {
+      const previous = await client.newestJob('first');
+      const run = await client.start({ ...previous, training: { ...previous.training, steps: 50_000 } }, { runId: 'long' });
+      let wished = false;
+      for await (const { step } of run.follow({ everyMs: 100 })) {
+        if (wished || step === 0) continue;
+        wished = true;
+        await run.setGoal({ budgetUsd: 0.25 });
+        await run.stop();
+      }
+      expect(await run.result()).toMatchObject({ status: 'stopped', budgetNanoUsd: 250_000_000, totalSteps: 50_000 });
+      await expect(run.setGoal({ budgetUsd: 1 })).rejects.toMatchObject({ code: 'RunMissing', message: expect.stringMatching(/ended already/) });
+    } finally {
+      await client.close();
+    }
+  });
+
   it('starts its worker again when it is killed', async () => {
     const { worker } = state().processes;
     process.kill(worker!.pid, 'SIGKILL');
@@ -104,6 +124,11 @@ describe('smlt dev', () => {
     expect(await dev.finished).toMatchObject({ code: 0, stderr: expect.stringMatching(/smlt dev ends: SIGINT/) });
     expect(Object.values(processes).filter(isAlive)).toEqual([]);
     expect(existsSync(join(smlt.home, 'dev.json'))).toBe(false);
+  });
+
+  it('ends by itself in the background when nothing runs', async () => {
+    const { code, stderr } = await smlt.run(['dev', '--background', '--idle-minutes', '0.02'], { SMLT_HOME: join(smlt.home, 'idle') });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/smlt dev ends: nothing ran for 1\.2 s/) });
   });
 
   it('is not needed to read what runs came to', async () => {
