@@ -17,6 +17,8 @@ export const progressSignal = defineSignal<[Progress]>('progress');
 export interface Progress {
   readonly stage: 'profile' | 'tune' | 'train';
   readonly track: string;
+  readonly round: number;
+  readonly first: number;
   readonly step: number;
   readonly totalSteps: number;
   readonly loss: number | null;

@@ -122,10 +122,10 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
 
   // While a stage runs, its spend is what it last told; when it ends, its bill is the truth.
   let before = record.ledger;
-  setHandler(progressSignal, ({ stage, track, step, totalSteps, loss, allocation, reason, spentNanoUsd: spent }) => {
+  setHandler(progressSignal, ({ stage, track, round, first, step, totalSteps, loss, allocation, reason, spentNanoUsd: spent }) => {
     if (record.stage !== stage) return;
     const running: Bill = { invocations: 0, billedMs: 0, computeNanoUsd: spent, requestsNanoUsd: 0, storeNanoUsd: 0, estimatedNanoUsd: 0 };
-    const journal = [...record.journal, { atMs: Date.now(), track, round: 0, first: step, last: step, allocation, reason }].slice(-20);
+    const journal = [...record.journal, { atMs: Date.now(), track, round, first, last: step, allocation, reason }].slice(-20);
     update({ step, totalSteps, loss, allocation, journal, ledger: charge(before, stage, running) });
     // Queries always see the newest; the store need not hear of every round.
     if (Date.now() - savedAtMs >= SAVE_EVERY_MS) void save({}).catch(() => undefined);

@@ -97,6 +97,8 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     options.onProgress({
       stage: options.stage,
       track,
+      round,
+      first: next.round.first,
       step,
       totalSteps: opening.totalSteps,
       loss,

@@ -11,6 +11,7 @@ import { listCommand } from './list';
 import { logsCommand } from './logs';
 import { note, painter, printJson } from './output';
 import { predictCommand } from './predict';
+import { pullCommand } from './pull';
 import { resumeCommand } from './resume';
 import { runCommand } from './run';
 import { setGoalCommand } from './set-goal';
@@ -29,6 +30,7 @@ function program(): Command {
     resumeCommand(),
     setGoalCommand(),
     predictCommand(),
+    pullCommand(),
     dataCommand(),
     devCommand(),
     workerCommand(),

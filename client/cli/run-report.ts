@@ -156,7 +156,7 @@ function nextSteps({ runId, status, functionName, name, modelUri }: RunRecord, j
   switch (status) {
     case 'completed': {
       const deployed = functionName?.replace(/^smlt-model-/, '') ?? (modelUri ? name : undefined);
-      return deployed ? [[`smlt predict ${deployed} --data ${job?.data.test ? shortPath(job.data.test) : 'DATASET'} --index 0`, 'ask the deployed function'], ['smlt list', 'all runs']] : [['smlt list', 'all runs']]; // prettier-ignore
+      return deployed ? [[`smlt predict ${deployed} --data ${job?.data.test ? shortPath(job.data.test) : 'DATASET'} --index 0`, 'ask the deployed function'], [`smlt pull ${deployed}`, 'the model as plain files'], ['smlt list', 'all runs']] : [['smlt list', 'all runs']]; // prettier-ignore
     }
     case 'budgetExhausted':
       return [[`smlt resume ${runId} --budget USD`, 'go on with more money']];

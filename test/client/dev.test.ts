@@ -74,6 +74,16 @@ describe('smlt dev', () => {
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringMatching(/no model nobody is deployed/) });
   });
 
+  it('writes the deployed model as plain files', async () => {
+    const to = join(smlt.home, 'pulled');
+    const { code } = await smlt.run(['pull', 'moons', '--to', to]);
+    expect(code).toBe(0);
+    expect(JSON.parse(readFileSync(join(to, 'model-card.json'), 'utf8'))).toMatchObject({ name: 'moons' });
+    // An ONNX model begins with its IR version (field 1, a varint), not with smlt's frame.
+    expect(readFileSync(join(to, 'model.onnx'))[0]).toBe(0x08);
+    expect(await smlt.run(['pull', 'nobody'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/no model nobody is deployed/) });
+  });
+
   it('gives the same run to the same job under its id, and refuses another job', async () => {
     const again = await smlt.run(['run', job, '--run-id', 'first', '--json']);
     expect(again.code).toBe(0);
