@@ -29,6 +29,8 @@ import { checkpointOf, readContext, readManifest } from './rounds';
 const TIMES = { waitMs: 1_000, giveUpMs: 30_000, lookMs: 1_000, marginMs: 5_000 };
 const RECIPE_DIGITS = 16;
 const CARRIED_OBSERVATIONS = 24;
+/** Half a cent: below it one lost invocation, charged at its upper bound, would already break the promise of a small run. */
+const SMALLEST_PROMISE_NANO_USD = 5_000_000;
 /** Changes of allocation a track may make; the scheduler counts to the same number. */
 const MAX_SWITCHES = 12;
 
@@ -178,7 +180,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     return {
       goal: { minimize, ...defined(grant) },
       ...(wholeGoal ? { wholeGoal: { minimize, ...defined(wholeGoal) } } : {}),
-      ...(accepted ? { accepted } : {}),
+      // Without a limit nothing was promised that a rescue could break.
+      ...(accepted && (grant.budgetNanoUsd !== undefined || grant.deadlineAtMs !== undefined) ? { accepted } : {}),
       switches: Math.min(switches, MAX_SWITCHES),
       nowMs,
       spentNanoUsd,
@@ -249,7 +252,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
 }
 
 function promiseOf({ spentNanoUsd, nowMs }: NextQuestion, { prediction }: Decision & { kind: 'run' | 'probe' }): Accepted {
-  return { totalNanoUsdP95: Math.ceil(spentNanoUsd + prediction.remainingNanoUsd.p95), finishAtMsP95: Math.ceil(nowMs + prediction.remainingMs.p95) };
+  return { totalNanoUsdP95: Math.ceil(spentNanoUsd + Math.max(prediction.remainingNanoUsd.p95, SMALLEST_PROMISE_NANO_USD)), finishAtMsP95: Math.ceil(nowMs + prediction.remainingMs.p95) };
 }
 /** The job's own values of the parameters that are searched. */
 function parametersOf(job: Job): ParameterValues {
