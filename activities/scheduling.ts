@@ -252,7 +252,10 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
 }
 
 function promiseOf({ spentNanoUsd, nowMs }: NextQuestion, { prediction }: Decision & { kind: 'run' | 'probe' }): Accepted {
-  return { totalNanoUsdP95: Math.ceil(spentNanoUsd + Math.max(prediction.remainingNanoUsd.p95, SMALLEST_PROMISE_NANO_USD)), finishAtMsP95: Math.ceil(nowMs + prediction.remainingMs.p95) };
+  return {
+    totalNanoUsdP95: Math.ceil(spentNanoUsd + Math.max(prediction.remainingNanoUsd.p95, SMALLEST_PROMISE_NANO_USD)),
+    finishAtMsP95: Math.ceil(nowMs + prediction.remainingMs.p95),
+  };
 }
 /** The job's own values of the parameters that are searched. */
 function parametersOf(job: Job): ParameterValues {
