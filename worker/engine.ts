@@ -8,6 +8,9 @@ import { packageFunctions } from '../platforms/packaging';
 import { openExchange, openObjectStore } from '../storage';
 import type { WorkerConfig } from './config';
 
+/** Longer than any round and any function's time limit together. */
+const EXPIRE_MS = 2 * 60 * 60_000;
+
 /** Opens the real world that the activities act on. */
 export async function openEngine(config: WorkerConfig, searchAttributes: boolean): Promise<EngineDependencies> {
   const { zipPath, sha256 } = await packageFunctions({
@@ -24,9 +27,12 @@ export async function openEngine(config: WorkerConfig, searchAttributes: boolean
     ...(config.lambdaEndpoint === undefined ? {} : { endpoint: config.lambdaEndpoint }),
     ...(config.lambdaRoleArn === undefined ? {} : { roleArn: config.lambdaRoleArn }),
   });
+  const exchange = await openExchange(config.exchangeUri);
+  // What runs left that were terminated: nobody else would delete it.
+  await exchange.expire(EXPIRE_MS);
   return {
     store: await openObjectStore(config.storeUri),
-    exchange: await openExchange(config.exchangeUri),
+    exchange,
     platform,
     searchAttributes,
     readDataSet: async (uri) => (await DataSet.open(realWorld, uri)).manifest,
