@@ -122,8 +122,9 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
 
   // While a stage runs, its spend is what it last told; when it ends, its bill is the truth.
   let before = record.ledger;
+  let live: Stage | null = null;
   setHandler(progressSignal, ({ stage, track, round, first, step, totalSteps, loss, allocation, reason, spentNanoUsd: spent }) => {
-    if (record.stage !== stage) return;
+    if (live !== stage) return;
     const running: Bill = { invocations: 0, billedMs: 0, computeNanoUsd: spent, requestsNanoUsd: 0, storeNanoUsd: 0, estimatedNanoUsd: 0 };
     const journal = [...record.journal, { atMs: Date.now(), track, round, first, last: step, allocation, reason }].slice(-20);
     update({ step, totalSteps, loss, allocation, journal, ledger: charge(before, stage, running) });
@@ -154,28 +155,39 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   );
 
   /** Runs one stage as a child, unless its result for the same input is known from before. */
-  async function stage<R extends { bill: Bill; outcome: Outcome }>(name: Stage, workflow: (raw: unknown) => Promise<R>, input: object): Promise<R> {
+  async function stage<R extends { bill: Bill; outcome: Outcome }>(
+    name: Stage,
+    workflow: (raw: unknown) => Promise<R>,
+    input: { job?: Job; [field: string]: unknown },
+    limits: { wholeGoal?: Grant } = {},
+  ): Promise<R> {
     await save({ stage: name, stages: { ...record.stages, [name]: 'running' } });
-    const known = (await recallStage({ run, stage: name, input })) as R | null;
+    // What a stage may spend and how it is spread is no part of what it computes: a raised budget repeats nothing.
+    const { goal: _goal, allocation: _allocation, ...computed } = input.job ?? job;
+    const key = { ...input, job: computed };
+    const known = (await recallStage({ run, stage: name, input: key })) as R | null;
     if (known) {
       await save({ stages: { ...record.stages, [name]: known.outcome } });
       return known;
     }
     before = record.ledger;
+    live = name;
     const workflowId = `${run}/${name}`;
     active.add(workflowId);
     try {
       const result = await executeChild(workflow, {
         workflowId,
         cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-        args: [{ job, run, grant: grantOf(name), ...input }],
+        args: [{ job, run, grant: grantOf(name), ...input, ...limits }],
       });
+      live = null;
       update({ ledger: before });
       pay(name, result.bill);
       await save({ stages: { ...record.stages, [name]: result.outcome } });
-      if (result.outcome === 'completed') await keepStage({ run, stage: name, input, result: result });
+      if (result.outcome === 'completed') await keepStage({ run, stage: name, input: key, result });
       return result;
     } catch (error) {
+      live = null;
       const bill = billOfFailure(error);
       if (bill.invocations > 0) {
         update({ ledger: before });
@@ -200,7 +212,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     const { program } = prepared;
     update({ totalSteps: stepsOf(job, program) });
 
-    const profiled: TrackResult = await stage('profile', profile, { program, wholeGoal: wholeGoal() });
+    const profiled: TrackResult = await stage('profile', profile, { program }, { wholeGoal: wholeGoal() });
     if (profiled.outcome !== 'completed') return await finish(profiled.outcome, profiled.reason);
     let winner: WeightsReference | undefined = profiled.weights;
     let chosen = job;

@@ -48,6 +48,12 @@ describe('the life of a run', () => {
     expect(record.trials).toHaveLength(3);
     expect(record.version).toMatch(/^[0-9a-f]{12}$/);
     expect(await engine.exchange.list('runs/whole/')).toEqual([]);
+
+    // A resume of a finished run asks for the program, which is there, and runs no stage again.
+    const billed = (await engine.bills()).length;
+    const again = await engine.run<RunRecord>('pipeline', 'whole', { job: { ...job, goal: { budgetUsd: 1 } }, resume: true });
+    expect(again).toMatchObject({ status: 'completed', weightsSha256: record.weightsSha256, version: record.version, metrics: record.metrics });
+    expect((await engine.bills()).slice(billed).map((bill) => bill.function.split('-')[1])).toEqual(['prepare']);
   });
 
   it('misses its gate: nothing is deployed, and the record says by how much', async () => {
