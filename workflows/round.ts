@@ -67,16 +67,18 @@ async function cutOnStop({
   if (!done()) await cut({ kind: inTime ? 'stopped' : 'deadline' });
 }
 
-async function driveWorker({ run, track, round, allocation }: Round, worker: number, cut: Cut): Promise<Driven> {
+async function driveWorker({ run, track, round, first, last, allocation }: Round, worker: number, cut: Cut): Promise<Driven> {
   const assignment = { storeUri: '', run, track, round, worker, memoryMib: allocation.memoryMib };
-  return driveWorkerTurns({ invoke: () => invokeTrainer(assignment), sleep: (ms) => sleep(ms), cut });
+  const summary = `${track}: worker ${worker + 1} of ${allocation.workers}, steps ${first} to ${last}`;
+  return driveWorkerTurns({ invoke: () => invokeTrainer.executeWithOptions({ summary }, [assignment]), sleep: (ms) => sleep(ms), cut });
 }
 
 async function driveWorkers(round: Round, start: number, end: number, cut: Cut): Promise<Driven> {
   let bill = noBill;
   const telemetry: Telemetry[] = [];
   for (let unfinished = Array.from({ length: end - start }, (_, i) => start + i); unfinished.length > 0;) {
-    const result = await driveChunk({ round, workers: unfinished });
+    const summary = `${round.track}: workers ${start + 1} to ${end} of ${round.allocation.workers}, steps ${round.first} to ${round.last}`;
+    const result = await driveChunk.executeWithOptions({ summary }, [{ round, workers: unfinished }]);
     bill = addBills(bill, result.bill);
     if (result.slowest) telemetry.push(result.slowest);
     if (result.trouble) {

@@ -348,9 +348,11 @@ const signalWords: Readonly<Record<string, string>> = {
 const signalWord = (signal: string): string => signalWords[signal] ?? signal.replace(/^SIG/, '').toLowerCase();
 
 /** Lambda's Node runtimes all run on the Node that runs the server; `provided` ones bring a program `bootstrap`. */
-function commandOf({ runtime, memoryMib }: FunctionVersion, taskRoot: string): { command: string; args: string[] } {
+function commandOf({ runtime, memoryMib, environment }: FunctionVersion, taskRoot: string): { command: string; args: string[] } {
   if (runtime.startsWith('provided')) return { command: join(taskRoot, 'bootstrap'), args: [] };
-  return { command: process.execPath, args: [`--max-old-space-size=${Math.floor(memoryMib * 0.9)}`, programPath('bootstrap')] };
+  // A limit that the function's own NODE_OPTIONS sets stands: an argument would overrule it.
+  const limited = environment['NODE_OPTIONS']?.includes('--max-old-space-size') ?? false;
+  return { command: process.execPath, args: [...(limited ? [] : [`--max-old-space-size=${Math.floor(memoryMib * 0.9)}`]), programPath('bootstrap')] };
 }
 
 /** The function's role: what this machine lets its own processes use of AWS, handed on when it is set. */

@@ -24,9 +24,12 @@ it('kills what uses more memory than its size, and remembers why', async () => {
 
 it('knows the end of V8’s own heap for what it is', async () => {
   const source = `
-    require('node:v8').setFlagsFromString('--max-old-space-size=40');
     exports.train = () => { const kept = []; for (;;) kept.push(new Array(1000).fill(kept.length + 0.5)); };`;
-  await server.create('heap', { MemorySize: 1_024, Code: { ZipFile: zipOf({ 'index.js': source }) } });
+  await server.create('heap', {
+    MemorySize: 1_024,
+    Environment: { Variables: { NODE_OPTIONS: '--max-old-space-size=40' } },
+    Code: { ZipFile: zipOf({ 'index.js': source }) },
+  });
   const { functionError, answer, log } = await server.call('heap');
   expect([functionError, answer.errorType]).toEqual(['Unhandled', 'Runtime.ExitError']);
   expect(log).toMatch(/heap out of memory/);
