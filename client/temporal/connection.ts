@@ -1,7 +1,7 @@
 import { Connection } from '@temporalio/client';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SmltError } from '../../contracts/errors';
-import { searchAttributes } from './dev-server';
+import { searchAttributes } from '../../contracts/search-attributes';
 import type { TemporalServer } from './given-server';
 
 /** @throws {SmltError} `TemporalUnavailable` naming the server and where its address came from */

@@ -1,3 +1,5 @@
+import { searchAttributes } from '../../contracts/search-attributes';
+
 /**
  * Arguments of `temporal server start-dev` with state on disk. Its defaults limit rates so that an activity takes four
  * times and a timer fifteen times as long as the server needs.
@@ -27,14 +29,3 @@ export function devServerArguments({ port, uiPort, database }: { port: number; u
     ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
   ];
 }
-
-/** What smlt's workflows write for people to search by. A namespace that lacks one would hang the workflow task that sets it. */
-export const searchAttributes = {
-  SmltStage: 'Keyword',
-  SmltAllocation: 'Keyword',
-  SmltModel: 'Keyword',
-  SmltStep: 'Int',
-  SmltLoss: 'Double',
-  SmltSpentUsd: 'Double',
-  SmltDeadline: 'Datetime',
-} as const;

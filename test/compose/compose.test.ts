@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { searchAttributes } from '../../client/temporal/dev-server';
+import { searchAttributes } from '../../contracts/search-attributes';
 import { readConfig } from '../../worker/config';
 
 const root = join(__dirname, '../..');
