@@ -4,7 +4,7 @@ import { SmltError } from '../contracts/errors';
 import { Job } from '../contracts/job';
 import type { Ledger } from '../contracts/money';
 import { names, checkRunId } from '../contracts/names';
-import { RunRecord, type TuneResult } from '../contracts/pipeline';
+import { RunRecord } from '../contracts/pipeline';
 import { durationMs, nanoUsd } from '../contracts/units';
 import { sha256Hex } from '../storage/digest';
 import type { EngineDependencies } from './dependencies';
@@ -101,7 +101,6 @@ export function createRunActivities({ store, platform, searchAttributes }: Engin
   }
 }
 
-export type BestTrial = TuneResult['trials'][number];
 const digestOf = (input: unknown) => sha256Hex(encodeRecord(input)).slice(0, 32);
 function deadlineOf({ goal }: Job, nowMs: number): number | null {
   if (goal.deadline === undefined) return null;

@@ -35,7 +35,7 @@ export async function deploy(raw: unknown): Promise<DeployResult> {
     const { functionName, lambdaVersion, before } = await publishModel({ name, version });
     const dataUri = job.data[judgingSplit(job)]!;
     const target = { name, lambdaVersion, weights, split: judgingSplit(job), dataUri };
-    const before_ = before !== null && before !== lambdaVersion;
+    const replaces = before !== null && before !== lambdaVersion;
     const checked = await checkModel(target);
     bill = addBills(bill, checked.bill);
     // Checked before any traffic: the old version, if there is one, still serves all of it.
@@ -48,7 +48,7 @@ export async function deploy(raw: unknown): Promise<DeployResult> {
         weightsSha256,
         bill,
       };
-    if (before_) {
+    if (replaces) {
       await shiftTraffic({ name, lambdaVersion, weight: CANARY_WEIGHT });
       const canary = await checkModel(target);
       bill = addBills(bill, canary.bill);
