@@ -6,6 +6,7 @@ import type { ObjectStore } from '../../storage/object-store';
 import { cpuClass } from '../../training/runtime';
 import { jsonOf } from '../bytes';
 import { DataSet } from '../data-set';
+import { passing } from '../fault-points';
 import type { Context } from '../handler';
 import { Lru } from '../lru';
 import { readProgram } from '../program';
@@ -49,6 +50,7 @@ export async function trainRound(world: World, assignment: Assignment, context: 
     meter.enter('other');
 
     const outcome = await roundOf(turn, data.manifest.samples);
+    await passing('beforeResponse', plan.last);
     const telemetry = meter.read({
       bytesWritten: exchange.traffic.bytesWritten - bytesWritten,
       bytesRead: exchange.traffic.bytesRead - bytesRead,
@@ -105,6 +107,7 @@ async function goOn(turn: Turn, steps: Steps, sweep: Sweep): Promise<Outcome> {
     }
     meter.stepDone(performance.now() - startedAtMs);
   }
+  await passing('beforeCheckpoint', plan.last);
   await keepCheckpoint(turn);
   await awaitDurable(turn, computes);
   await warmForNextRound(turn);

@@ -6,6 +6,7 @@ import { blendBuffers, update } from '../../training/optimizers';
 import { learningRateAt } from '../../training/schedules';
 import { divideBy, NodeSums, type NodeSum } from '../../training/tree';
 import { doublesOf, floatsOf } from '../bytes';
+import { passing } from '../fault-points';
 import { LaneWork } from './gradients';
 import { heldNames } from './load';
 import { publish } from './publish';
@@ -36,6 +37,7 @@ export class Steps {
   async run(step: number): Promise<void> {
     const { layout, meter } = this.turn;
     const sums = await meter.during('compute', () => this.#lanes.compute(step));
+    await passing('beforePut', step);
     await meter.during('upload', () => this.#publishPartials(step, sums));
     const published = layout.ownPartials(step);
     await this.#collect(step, sums, published);
@@ -161,6 +163,7 @@ export class Steps {
     await Promise.all(states);
     if (layout.own) {
       slots.nowHolds(heldNames.slots(layout, step, layout.own));
+      await passing('betweenPuts', step);
       await publish(this.turn, layout.params(step, layout.own), slice(params.values, layout.own));
     }
     if (layout.ownsExtra) extra.nowHolds(heldNames.extra(layout, step));

@@ -117,11 +117,31 @@ function runHandler(handler: Handler, event: unknown, context: Context): Promise
   });
 }
 
+/** Where a function says which point it passes, a fault of the server's plan may strike it: by SIGKILL, or by a pause. */
+function armFaultPoint(header: string): void {
+  const passing = Symbol.for('smlt.passing');
+  const held = globalThis as { [passing]?: unknown };
+  if (header === '') {
+    delete held[passing];
+    return;
+  }
+  const fault = JSON.parse(header) as { kind: string; point: string; step?: number; ms?: number };
+  let armed = true;
+  held[passing] = async (point: string, step: number): Promise<void> => {
+    if (!armed || point !== fault.point || (fault.step !== undefined && fault.step !== step)) return;
+    armed = false;
+    console.log(`fault ${fault.kind} at ${point}, step ${step}`);
+    if (fault.kind === 'killAt') process.kill(process.pid, 'SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, fault.ms ?? 60_000));
+  };
+}
+
 async function answerOne(handler: Handler): Promise<void> {
   const next = await call('GET', 'invocation/next');
   if (next.status !== 200) throw new Error(`the Runtime API answered ${next.status} to next: ${next.body}`);
   const header = (name: string): string => String(next.headers[name] ?? '');
   requestId = header('lambda-runtime-aws-request-id');
+  armFaultPoint(header('smlt-fault-point'));
   const deadlineAtMs = Number(header('lambda-runtime-deadline-ms'));
   const context: Context = {
     awsRequestId: requestId,

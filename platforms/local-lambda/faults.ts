@@ -1,9 +1,14 @@
 import { z } from 'zod';
 
-/** What goes wrong. `kill`: that long after the function got its event. `dropConnection`: the function runs, its caller hears nothing. */
+/**
+ * What goes wrong. `kill`: that long after the function got its event. `killAt`, `holdAt`: when the function passes a point that
+ * it names (functions/fault-points.ts), at that step or, left out, the first time. `dropConnection`: the function runs, its caller hears nothing.
+ */
 export const FaultAction = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('kill'), afterMs: z.number().min(0) }),
   z.strictObject({ kind: z.literal('killBeforeResponse') }),
+  z.strictObject({ kind: z.literal('killAt'), point: z.string(), step: z.int().optional() }),
+  z.strictObject({ kind: z.literal('holdAt'), point: z.string(), step: z.int().optional(), ms: z.number().min(0) }),
   z.strictObject({ kind: z.literal('delay'), ms: z.number().min(0) }),
   z.strictObject({ kind: z.literal('throttle') }),
   z.strictObject({ kind: z.literal('serverError') }),

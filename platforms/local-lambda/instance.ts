@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { FaultAction } from './faults';
 import { readBody } from './http-body';
 import { hasProc, residentFromProc } from './memory';
 import type { FunctionVersion } from './registry';
@@ -16,6 +17,8 @@ export interface Delivery {
   readonly payload: Buffer;
   readonly arn: string;
   readonly deadlineAtMs: number;
+  /** A fault that strikes inside the function. */
+  readonly faultPoint?: FaultAction;
 }
 
 /** What the runtime in an instance says through the Runtime API. An answer decides how the Runtime API replies. */
@@ -75,7 +78,7 @@ export class Instance {
   }
 
   /** Hands a call to the waiting runtime. Only when idle. */
-  deliver({ requestId, payload, arn, deadlineAtMs }: Delivery): void {
+  deliver({ requestId, payload, arn, deadlineAtMs, faultPoint }: Delivery): void {
     const response = this.waiting;
     this.waiting = undefined;
     this.currentRequestId = requestId;
@@ -89,6 +92,7 @@ export class Instance {
       'lambda-runtime-deadline-ms': String(Math.round(deadlineAtMs)),
       'lambda-runtime-invoked-function-arn': arn,
       'lambda-runtime-trace-id': `Root=1-${Math.floor(Date.now() / 1000).toString(16)}-${requestId.replaceAll('-', '').slice(0, 24)};Sampled=0`,
+      ...(faultPoint ? { 'smlt-fault-point': JSON.stringify(faultPoint) } : {}),
     });
     response?.end(payload);
   }

@@ -249,7 +249,9 @@ export class Invoker implements InstanceEvents {
     call.timer = setTimeout(() => instance.kill('timeout'), timeoutMs);
     this.running.set(call.requestId, call);
     this.options.supervisor.setBusy(instance.id, true);
-    instance.deliver({ requestId: call.requestId, payload: call.payload, arn: call.arn, deadlineAtMs: call.startedAtMs + timeoutMs });
+    const faultPoint = call.fault?.kind === 'killAt' || call.fault?.kind === 'holdAt' ? call.fault : undefined;
+    const { requestId, payload, arn } = call;
+    instance.deliver({ requestId, payload, arn, deadlineAtMs: call.startedAtMs + timeoutMs, ...(faultPoint ? { faultPoint } : {}) });
     if (call.fault?.kind === 'kill') setTimeout(() => instance.currentRequestId === call.requestId && instance.kill('fault'), call.fault.afterMs);
   }
 
