@@ -7,7 +7,7 @@ import { decodeFrame } from '../storage/frame';
 import { shardTensors } from '../training/data-set';
 import { jsonOf, sha256Of } from './bytes';
 import { cacheBytes, Lru } from './lru';
-import type { World } from './world';
+import type { Stores } from './world';
 
 interface Shard {
   readonly features: Float32Array;
@@ -18,8 +18,8 @@ interface Shard {
 const shards = new Lru<Shard>(cacheBytes, ({ features, targets }) => features.byteLength + targets.byteLength);
 
 /** A data set is a folder of plain files, or a prefix of an object store. */
-async function readDataFile(world: World, dataUri: string, file: string): Promise<Uint8Array> {
-  if (!dataUri.startsWith('file:')) return (await world.store(dataUri)).get(file);
+async function readDataFile(stores: Stores, dataUri: string, file: string): Promise<Uint8Array> {
+  if (!dataUri.startsWith('file:')) return (await stores.store(dataUri)).get(file);
   const folder = fileURLToPath(dataUri);
   const path = `${folder.replace(/\/$/, '')}/${file}`;
   let bytes: Uint8Array;
@@ -34,7 +34,7 @@ async function readDataFile(world: World, dataUri: string, file: string): Promis
 export class DataSet {
   readonly #starts: number[];
   private constructor(
-    private readonly world: World,
+    private readonly stores: Stores,
     private readonly uri: string,
     readonly manifest: DataSetManifest,
   ) {
@@ -42,8 +42,8 @@ export class DataSet {
     this.#starts = manifest.shards.map(({ samples }) => (start += samples) - samples);
   }
 
-  static async open(world: World, uri: string): Promise<DataSet> {
-    const bytes = await readDataFile(world, uri, 'manifest.json');
+  static async open(stores: Stores, uri: string): Promise<DataSet> {
+    const bytes = await readDataFile(stores, uri, 'manifest.json');
     let manifest: unknown;
     try {
       manifest = jsonOf(bytes);
@@ -59,7 +59,7 @@ export class DataSet {
     const counted = parsed.data.shards.reduce((sum, { samples }) => sum + samples, 0);
     if (counted !== parsed.data.samples)
       throw new SmltError('BadData', `${uri}/manifest.json: says ${parsed.data.samples} samples, and its shards have ${counted}`);
-    return new DataSet(world, uri, parsed.data);
+    return new DataSet(stores, uri, parsed.data);
   }
 
   /** Reads every shard once, one after the other, so that bad data is refused before anything is spent on training. */
@@ -85,7 +85,7 @@ export class DataSet {
 
   async #read(index: number): Promise<Shard> {
     const { file, sha256 } = this.manifest.shards[index]!;
-    const bytes = await readDataFile(this.world, this.uri, file);
+    const bytes = await readDataFile(this.stores, this.uri, file);
     const found = sha256Of([bytes]);
     if (found !== sha256)
       throw new SmltError(

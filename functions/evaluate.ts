@@ -2,10 +2,10 @@ import { SmltError } from '../contracts/errors';
 import type { EvaluateAnswer, EvaluateRequest, MetricSums } from '../contracts/functions';
 import { names } from '../contracts/names';
 import { measure, mergeSums } from '../training/metrics';
-import { openForward, type ForwardSession } from '../training/runtime';
+import type { ForwardSession } from '../training/runtime';
 import { DataSet } from './data-set';
 import { Lru } from './lru';
-import { readGraph, readProgram } from './program';
+import { readProgram } from './program';
 import { readWeights } from './weights';
 import type { World } from './world';
 
@@ -21,9 +21,7 @@ export async function evaluateWeights(world: World, request: EvaluateRequest): P
   const { params, buffers } = await weights.remember(`${store.uri} ${program.digest} ${names.manifest(request.weights, request.weights.round)}`, () =>
     readWeights(store, program, request.weights),
   );
-  const session = await sessions.remember(`${store.uri} ${program.digest}`, async () =>
-    openForward(await readGraph(store, program.forwardGraph), program),
-  );
+  const session = await sessions.remember(`${store.uri} ${program.digest}`, () => world.compute.openForward(store, program));
   const data = await DataSet.open(world, request.dataUri);
   const { manifest } = data;
   checkSame(program, manifest, request.dataUri);

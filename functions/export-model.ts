@@ -1,26 +1,25 @@
 import type { ExportAnswer, ExportRequest } from '../contracts/functions';
 import { names } from '../contracts/names';
-import { inferenceModel } from '../training/prepare';
 import { encodeSafetensors } from '../training/safetensors';
 import { bytesOf, jsonBytes, sha256Of } from './bytes';
-import { readGraph, readProgram } from './program';
+import { readProgram } from './program';
 import { readWeights } from './weights';
 import type { World } from './world';
 
-/** Writes a committed round's weights as a model that others can use: ONNX, safetensors and a model card. */
+/** Writes a committed round's weights as a model that others can use: its own files, safetensors and a model card. */
 export async function exportWeights(world: World, request: ExportRequest): Promise<ExportAnswer> {
   const store = await world.store(request.storeUri);
   const program = await readProgram(store, request.programDigest);
   const { params, buffers } = await readWeights(store, program, request.weights);
   const weightsSha256 = sha256Of([bytesOf(params), bytesOf(buffers)]);
-  const model = inferenceModel(await readGraph(store, program.forwardGraph), program, params, buffers);
-  const version = sha256Of([model]).slice(0, 12);
+  const files = await world.compute.modelFiles(store, program, { params, buffers });
+  const version = sha256Of([...files.values()]).slice(0, 12);
   const { loss, featureShape, target, digest: programDigest } = program;
   const card = { ...request.card, formatVersion: 1, name: request.name, version, weightsSha256, programDigest, loss, featureShape, target };
 
   const named = (file: string) => names.model(request.name, version, file);
   const tensors = [...program.params.map((tensor) => tensorOf(tensor, params)), ...program.buffers.map((tensor) => tensorOf(tensor, buffers))];
-  await store.putValue(named('model.onnx'), model);
+  for (const [file, bytes] of files) await store.putValue(named(file), bytes);
   await store.putValue(named('model.safetensors'), encodeSafetensors(tensors, { weightsSha256 }));
   // A record, not a value: the same weights may be exported again by another run.
   await store.replace(named('model-card.json'), jsonBytes(card));

@@ -6,8 +6,12 @@ import { exportWeights } from './export-model';
 import { handler } from './handler';
 import { predictWith } from './predict';
 import { prepareProgram } from './prepare';
-import { realWorld } from './real-world';
+import { onnxCompute } from './onnx-compute';
+import { realStores } from './real-world';
 import { trainRound } from './train/handler';
+import type { World } from './world';
+
+const realWorld: World = { ...realStores, compute: onnxCompute };
 
 export const prepare = handler(PrepareRequest, (request) => prepareProgram(realWorld, request));
 export const train = handler(Assignment, (assignment, context) => trainRound(realWorld, assignment, context));

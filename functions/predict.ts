@@ -3,13 +3,13 @@ import { SmltError } from '../contracts/errors';
 import type { PredictAnswer, PredictRequest } from '../contracts/functions';
 import { Loss } from '../contracts/model';
 import { names } from '../contracts/names';
-import { openModel, type ModelSession } from '../training/runtime';
+import type { ModelSession } from '../training/runtime';
 import { jsonOf } from './bytes';
 import { Lru } from './lru';
 import type { World } from './world';
 
 /** What the card says that a prediction needs. */
-const Card = z.object({ loss: Loss, featureShape: z.array(z.int()) });
+const Card = z.object({ loss: Loss, featureShape: z.array(z.int()), programDigest: z.string() });
 
 interface Loaded {
   readonly session: ModelSession;
@@ -25,7 +25,7 @@ export async function predictWith(world: World, environment: NodeJS.ProcessEnv, 
     return value;
   };
   const [storeUri, name, version] = [variable('SMLT_STORE_URI'), variable('SMLT_MODEL_NAME'), variable('SMLT_MODEL_VERSION')];
-  const { session, card } = await models.remember(`${storeUri} ${names.model(name, version, 'model.onnx')}`, () =>
+  const { session, card } = await models.remember(`${storeUri} ${names.model(name, version, 'model-card.json')}`, () =>
     load(world, storeUri, name, version),
   );
 
@@ -50,5 +50,5 @@ async function load(world: World, storeUri: string, name: string, version: strin
   const cardName = names.model(name, version, 'model-card.json');
   const card = Card.safeParse(jsonOf(await store.get(cardName)));
   if (!card.success) throw new SmltError('VersionSkew', `${cardName} was written by another version of smlt: ${card.error.message}`);
-  return { session: await openModel(await store.get(names.model(name, version, 'model.onnx')), card.data.featureShape), card: card.data };
+  return { session: await world.compute.openModel(store, card.data, (file) => names.model(name, version, file)), card: card.data };
 }

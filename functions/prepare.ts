@@ -1,11 +1,6 @@
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { SmltError } from '../contracts/errors';
 import type { PrepareAnswer, PrepareRequest } from '../contracts/functions';
-import type { Model } from '../contracts/model';
 import { names } from '../contracts/names';
 import { Program } from '../contracts/program';
-import { buildProgram } from '../training/prepare';
 import { jsonBytes, sha256Of } from './bytes';
 import { DataSet } from './data-set';
 import type { World } from './world';
@@ -17,14 +12,7 @@ import type { World } from './world';
 export async function prepareProgram(world: World, request: PrepareRequest): Promise<PrepareAnswer> {
   const store = await world.store(request.storeUri);
   const data = await DataSet.open(world, request.dataUri);
-  const { program: draft, files } = buildProgram({
-    model: await modelOf(world, request.model),
-    loss: request.loss,
-    featureShape: data.manifest.featureShape,
-    target: data.manifest.target,
-    seed: request.seed,
-    laneBatches: request.laneBatches,
-  });
+  const { program: draft, files } = await world.compute.build({ stores: world, request, data });
   await data.checkAll();
   const digest = digestOf(draft, files);
   const named = (file: string) => names.program(digest, file);
@@ -53,18 +41,4 @@ export async function prepareProgram(world: World, request: PrepareRequest): Pro
 function digestOf(draft: unknown, files: ReadonlyMap<string, Uint8Array>): string {
   const parts = [...files].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([file, bytes]) => [jsonBytes([file, bytes.byteLength]), bytes]);
   return sha256Of([jsonBytes(draft), ...parts]);
-}
-
-async function modelOf(world: World, model: Model): Promise<Parameters<typeof buildProgram>[0]['model']> {
-  if ('layers' in model) return model;
-  const uri = model.onnx;
-  if (uri.startsWith('file:')) {
-    try {
-      return { onnx: await readFile(fileURLToPath(uri)) };
-    } catch (error) {
-      throw new SmltError('InvalidModel', `${uri}: expected an ONNX file, and cannot read it: ${(error as Error).message}`, { cause: error });
-    }
-  }
-  const folderEnd = uri.lastIndexOf('/');
-  return { onnx: await (await world.store(uri.slice(0, folderEnd))).get(uri.slice(folderEnd + 1)) };
 }

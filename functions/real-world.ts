@@ -1,7 +1,7 @@
 import { openExchange, openObjectStore } from '../storage';
 import type { Exchange } from '../storage/exchange';
 import type { ObjectStore } from '../storage/object-store';
-import type { World } from './world';
+import type { Stores } from './world';
 
 /** Stores stay open as long as the instance lives, one for each URI. */
 function once<T>(open: (uri: string) => Promise<T>): (uri: string) => Promise<T> {
@@ -16,7 +16,7 @@ function once<T>(open: (uri: string) => Promise<T>): (uri: string) => Promise<T>
   };
 }
 
-export const realWorld: World = {
+export const realStores: Stores = {
   store: once<ObjectStore>(openObjectStore),
   exchange: once<Exchange>(openExchange),
 };

@@ -2,7 +2,7 @@ import { arch, platform as system } from 'node:os';
 import { join } from 'node:path';
 import type { EngineDependencies } from '../activities';
 import { DataSet } from '../functions/data-set';
-import { realWorld } from '../functions/real-world';
+import { realStores } from '../functions/real-world';
 import { openPlatform } from '../platforms';
 import { packageFunctions } from '../platforms/packaging';
 import { openExchange, openObjectStore } from '../storage';
@@ -35,14 +35,14 @@ export async function openEngine(config: WorkerConfig, searchAttributes: boolean
     exchange,
     platform,
     searchAttributes,
-    readDataSet: async (uri) => (await DataSet.open(realWorld, uri)).manifest,
+    readDataSet: async (uri) => (await DataSet.open(realStores, uri)).manifest,
     readSamples: (uri, count) => readSamples(uri, count),
     nowMs: Date.now,
   };
 }
 
 async function readSamples(uri: string, count: number): Promise<number[][]> {
-  const dataSet = await DataSet.open(realWorld, uri);
+  const dataSet = await DataSet.open(realStores, uri);
   const { featureShape, target } = dataSet.manifest;
   const width = featureShape.reduce((product, size) => product * size, 1);
   const samples = await dataSet.load([{ start: 0, end: count }]);

@@ -3,7 +3,6 @@ import { names } from '../../contracts/names';
 import { RoundPlan, type Assignment, type TrainAnswer } from '../../contracts/round';
 import { lossWindowStart } from '../../contracts/step-names';
 import type { ObjectStore } from '../../storage/object-store';
-import { cpuClass } from '../../training/runtime';
 import { jsonOf } from '../bytes';
 import { DataSet } from '../data-set';
 import { passing } from '../fault-points';
@@ -40,12 +39,12 @@ export async function trainRound(world: World, assignment: Assignment, context: 
     const [program, exchange] = [await readProgram(store, plan.recipeBody.programDigest), await world.exchange(plan.exchangeUri)];
     const layout = new Layout(plan, program, assignment.worker);
     const { bytesWritten, bytesRead, requests } = exchange.traffic;
-    const taken = takeWorkspace(store, program);
+    const taken = takeWorkspace(world.compute, store, program);
     workspace = taken.workspace;
-    await openSessions({ layout, store }, workspace);
+    await openSessions(layout, workspace);
     const data = await openData(world, plan);
     const samples = await data.load([laneSpan(data.manifest.samples, plan.recipeBody.lanes, layout.lanes)]);
-    const hostClass = await cpuClass();
+    const hostClass = await world.compute.cpuClass();
     const turn = new Turn(layout, exchange, store, workspace, samples, meter, context);
     meter.enter('other');
 

@@ -1,11 +1,10 @@
 import type { Program } from '../../contracts/program';
 import type { ObjectStore } from '../../storage/object-store';
-import { openTraining, type TrainingSession } from '../../training/runtime';
+import type { Compute, LaneSession } from '../compute';
 import { Lru } from '../lru';
-import { readGraph } from '../program';
 
 interface LaneBuffers {
-  readonly session: TrainingSession;
+  readonly session: LaneSession;
   readonly features: Float32Array;
   readonly targets: Float32Array | Int32Array;
   readonly noise: Float32Array<ArrayBuffer>[];
@@ -46,21 +45,21 @@ export class Workspace {
 
   constructor(
     readonly key: string,
+    private readonly compute: Compute,
+    private readonly store: ObjectStore,
     readonly program: Program,
   ) {
     this.vector = new Float32Array(program.paramCount + program.bufferCount + 1);
   }
 
   /** Session and buffers for lanes of this many samples. */
-  async lane(store: ObjectStore, samples: number): Promise<LaneBuffers> {
+  async lane(samples: number): Promise<LaneBuffers> {
     const known = this.#lanes.get(samples);
     if (known) return known;
     const { program } = this;
-    const graph = program.trainingGraphs[samples];
-    if (graph === undefined) throw new Error(`program ${program.digest} has no training graph for lanes of ${samples} samples`);
     const featureLength = program.featureShape.reduce((product, size) => product * size, 1);
     const made: LaneBuffers = {
-      session: await openTraining(await readGraph(store, graph), program, samples),
+      session: await this.compute.openLane(this.store, program, samples),
       features: new Float32Array(samples * featureLength),
       targets: program.target.kind === 'class' ? new Int32Array(samples) : new Float32Array(samples * program.target.width),
       noise: program.noise.map(({ elementsPerSample }) => new Float32Array(samples * elementsPerSample)),
@@ -83,10 +82,10 @@ const idle = new Lru<Workspace>(
   (workspace) => void workspace.close(),
 );
 
-export function takeWorkspace(store: ObjectStore, program: Program): { workspace: Workspace; cold: boolean } {
+export function takeWorkspace(compute: Compute, store: ObjectStore, program: Program): { workspace: Workspace; cold: boolean } {
   const key = `${store.uri} ${program.digest}`;
   const warm = idle.take(key);
-  return warm ? { workspace: warm, cold: false } : { workspace: new Workspace(key, program), cold: true };
+  return warm ? { workspace: warm, cold: false } : { workspace: new Workspace(key, compute, store, program), cold: true };
 }
 
 export function returnWorkspace(workspace: Workspace): void {

@@ -10,6 +10,7 @@ import { RoundManifest, type Assignment, type Checkpoint, type RoundPlan, type T
 import { checkpointNames, wholeNames } from '../../contracts/step-names';
 import { bytesOf, jsonBytes, jsonOf, sha256Of } from '../../functions/bytes';
 import { DataSet } from '../../functions/data-set';
+import { onnxCompute } from '../../functions/onnx-compute';
 import { prepareProgram } from '../../functions/prepare';
 import { readProgram } from '../../functions/program';
 import { trainRound } from '../../functions/train/handler';
@@ -105,7 +106,7 @@ export class Rig {
   }
 
   get world(): World {
-    return { store: async () => this.store, exchange: async () => this.exchange };
+    return { store: async () => this.store, exchange: async () => this.exchange, compute: onnxCompute };
   }
 
   async #makeData(): Promise<void> {
@@ -325,7 +326,7 @@ function aroundWrites(rig: Rig, write: (name: string, put: () => Promise<void>) 
     present: async (...args) => (alive(), exchange.present(...args)),
     waitFor: async (...args) => (alive(), exchange.waitFor(...args)),
   };
-  return { store: async () => over(store, watchedStore), exchange: async () => over(exchange, watchedExchange) };
+  return { store: async () => over(store, watchedStore), exchange: async () => over(exchange, watchedExchange), compute: rig.world.compute };
 }
 
 /** Private members live on the real object: what is not overridden runs there. */
