@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { DataSetManifest } from '../contracts/data-set';
 import { SmltError } from '../contracts/errors';
 import type { Span } from '../contracts/names';
-import { decodeFrame } from '../storage/frame';
+import { objectFrames } from '../storage/frame';
 import { shardTensors } from '../training/data-set';
 import { jsonOf, sha256Of } from './bytes';
 import { cacheBytes, Lru } from './lru';
@@ -28,7 +28,7 @@ async function readDataFile(stores: Stores, dataUri: string, file: string): Prom
   } catch (error) {
     throw new SmltError('BadData', `${path}: expected a file of a data set, and cannot read it: ${(error as Error).message}`, { cause: error });
   }
-  return Buffer.from(bytes.subarray(0, 4)).toString('latin1') === 'smlt' ? decodeFrame(bytes, path) : bytes;
+  return Buffer.from(bytes.subarray(0, 4)).toString('latin1') === 'smlt' ? objectFrames.decode(bytes, path) : bytes;
 }
 
 export class DataSet {

@@ -21,6 +21,11 @@ export interface Exchange {
   putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void>;
   /** The value, or undefined when it is not there (any more). */
   get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /**
+   * Reads a value into the caller's bytes, which must have its length: files and sockets write straight into them. False
+   * when the value is not there (any more); what the bytes hold then is nobody's.
+   */
+  getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<boolean>;
   /** Which of these names exist, in one request where the store can. */
   present(names: readonly string[], signal?: AbortSignal): Promise<boolean[]>;
   /** Waits until all names exist or time is up; calls `onArrival` once for each as it is seen. Returns those still missing. */
@@ -33,4 +38,11 @@ export interface Exchange {
    */
   expire(olderThanMs: number): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A value of another length than its reader expects is no fault of the store: somebody has the name wrong. */
+export function checkRoom<T extends { readonly bytes: number }>(header: T, into: Uint8Array, name: string): T {
+  if (header.bytes !== into.byteLength)
+    throw new RangeError(`${name}: the value has ${header.bytes} bytes, its reader has room for ${into.byteLength}`);
+  return header;
 }

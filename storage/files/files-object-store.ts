@@ -5,7 +5,7 @@ import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SmltError } from '../../contracts/errors';
 import { checkObjectName } from '../../contracts/names';
-import { checkValue, frameOf, headerBytes, notDeterministic, parseHeader, type Frame, type FrameHeader } from '../frame';
+import { objectFrames, type Frame, type FrameHeader } from '../frame';
 import type { ObjectInfo, ObjectStore } from '../object-store';
 import { checkPrefix, folderOf } from '../prefix';
 import { failedWith, fileFault, isAbsent } from './faults';
@@ -46,19 +46,19 @@ export class FilesObjectStore implements ObjectStore {
 
   async putValue(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
     const path = this.pathOf(name);
-    const frame = frameOf([bytes]);
+    const frame = objectFrames.frameOf([bytes]);
     for (;;) {
       signal?.throwIfAborted();
       const stored = (await this.header(path)) ?? ((await this.putIfAbsent(path, frame, bytes)) ? frame : await this.header(path));
       if (stored === undefined) continue; // deleted between our link and our look: ours to write again
-      if (stored.sha256 !== frame.sha256) throw notDeterministic(path, stored, frame);
+      if (stored.digest !== frame.digest) throw objectFrames.notDeterministic(path, stored, frame);
       return;
     }
   }
 
   async decide(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
     const path = this.pathOf(name);
-    const frame = frameOf([bytes]);
+    const frame = objectFrames.frameOf([bytes]);
     for (;;) {
       signal?.throwIfAborted();
       const stored = await this.read(path);
@@ -70,7 +70,7 @@ export class FilesObjectStore implements ObjectStore {
   async replace(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const path = this.pathOf(name);
-    await this.publish(path, frameOf([bytes]), bytes, (aside) => rename(aside, path));
+    await this.publish(path, objectFrames.frameOf([bytes]), bytes, (aside) => rename(aside, path));
   }
 
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array> {
@@ -84,7 +84,7 @@ export class FilesObjectStore implements ObjectStore {
   async head(name: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
     signal?.throwIfAborted();
     const header = await this.header(this.pathOf(name));
-    return header && { name, sha256: header.sha256, bytes: header.bytes };
+    return header && { name, sha256: header.digest, bytes: header.bytes };
   }
 
   async list(prefix: string, signal?: AbortSignal): Promise<string[]> {
@@ -168,7 +168,7 @@ export class FilesObjectStore implements ObjectStore {
       await syncFolder(dirname(path));
     } catch (error) {
       await unlink(aside).catch(() => undefined);
-      throw fileFault(error, path, bytes.byteLength + headerBytes);
+      throw fileFault(error, path, bytes.byteLength + objectFrames.headerBytes);
     }
   }
 
@@ -180,7 +180,7 @@ export class FilesObjectStore implements ObjectStore {
     return this.withFile(path, async (file) => {
       const { header } = await readHeader(file, path);
       const value = new Uint8Array(Buffer.allocUnsafeSlow(header.bytes).buffer);
-      return checkValue(await readFully(file, value, headerBytes), header, path);
+      return objectFrames.checkValue(await readFully(file, value, objectFrames.headerBytes), header, path);
     });
   }
 
@@ -244,8 +244,8 @@ async function writeSynced(path: string, header: Uint8Array, bytes: Uint8Array):
 
 async function readHeader(file: FileHandle, path: string): Promise<{ header: FrameHeader }> {
   const { size } = await file.stat();
-  const bytes = await readFully(file, new Uint8Array(Math.min(size, headerBytes)), 0);
-  return { header: parseHeader(bytes, size, path) };
+  const bytes = await readFully(file, new Uint8Array(Math.min(size, objectFrames.headerBytes)), 0);
+  return { header: objectFrames.parseHeader(bytes, size, path) };
 }
 
 /** Fills the buffer from a position; shorter when the file ends. */

@@ -17,8 +17,8 @@ import {
 import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SmltError } from '../../contracts/errors';
-import { checkValue, frameOf, headerBytes, notDeterministic, parseHeader, type Frame, type FrameHeader } from '../frame';
-import type { Exchange, ExchangeTraffic, WaitOptions } from '../exchange';
+import { exchangeFrames, type Frame, type FrameHeader } from '../frame';
+import { checkRoom, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
 import { checkPrefix } from '../prefix';
 import { failedWith, fileFault, isAbsent } from './faults';
 import { fullPath, nameOfPath, pathOfName } from './inbox-paths';
@@ -76,12 +76,12 @@ export class TmpfsExchange implements Exchange {
   async putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const path = this.pathOf(name);
-    const frame = frameOf(parts);
+    const frame = exchangeFrames.frameOf(parts);
     this.traffic.requests++;
     for (;;) {
       const stored = this.header(path) ?? (this.putIfAbsent(path, frame, parts) ? frame : this.header(path));
       if (stored === undefined) continue; // it was corrupt, or swept in between
-      if (stored.sha256 !== frame.sha256) throw notDeterministic(name, stored, frame);
+      if (stored.digest !== frame.digest) throw exchangeFrames.notDeterministic(name, stored, frame);
       return;
     }
   }
@@ -92,10 +92,19 @@ export class TmpfsExchange implements Exchange {
     this.traffic.requests++;
     const value = withFile(path, (file) => {
       const header = readHeader(file, path);
-      return checkValue(readFully(file, new Uint8Array(Buffer.allocUnsafeSlow(header.bytes).buffer), headerBytes), header, path);
+      return readValue(file, new Uint8Array(Buffer.allocUnsafeSlow(header.bytes).buffer), header, path);
     });
     this.traffic.bytesRead += value?.byteLength ?? 0;
     return value;
+  }
+
+  async getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    signal?.throwIfAborted();
+    const path = this.pathOf(name);
+    this.traffic.requests++;
+    const value = withFile(path, (file) => readValue(file, into, checkRoom(readHeader(file, path), into, name), path));
+    this.traffic.bytesRead += value?.byteLength ?? 0;
+    return value !== undefined;
   }
 
   async present(names: readonly string[], signal?: AbortSignal): Promise<boolean[]> {
@@ -275,7 +284,7 @@ export class TmpfsExchange implements Exchange {
         }
       }
     } catch (error) {
-      throw fileFault(error, path, frame.bytes + headerBytes);
+      throw fileFault(error, path, frame.bytes + exchangeFrames.headerBytes);
     } finally {
       removeFile(aside);
     }
@@ -332,7 +341,11 @@ function withFile<T>(path: string, use: (file: number) => T): T | undefined {
 
 function readHeader(file: number, path: string): FrameHeader {
   const { size } = fstatSync(file);
-  return parseHeader(readFully(file, new Uint8Array(Math.min(size, headerBytes)), 0), size, path);
+  return exchangeFrames.parseHeader(readFully(file, new Uint8Array(Math.min(size, exchangeFrames.headerBytes)), 0), size, path);
+}
+
+function readValue(file: number, into: Uint8Array, header: FrameHeader, path: string): Uint8Array {
+  return exchangeFrames.checkValue(readFully(file, into, exchangeFrames.headerBytes), header, path);
 }
 
 /** Fills the buffer from a position; shorter when the file ends. */

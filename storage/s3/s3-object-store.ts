@@ -11,7 +11,7 @@ import {
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { SmltError } from '../../contracts/errors';
 import { checkObjectName } from '../../contracts/names';
-import { decodeFrame, frameOf, headerBytes, notDeterministic, parseHeader, type Frame } from '../frame';
+import { objectFrames, type Frame } from '../frame';
 import type { ObjectInfo, ObjectStore } from '../object-store';
 import { checkPrefix } from '../prefix';
 import { isConflict, isMissing, isTaken, isWordless, s3Fault } from './s3-faults';
@@ -67,18 +67,18 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async putValue(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    const frame = frameOf([bytes]);
+    const frame = objectFrames.frameOf([bytes]);
     for (;;) {
       if (await this.putIfAbsent(name, frame, bytes, signal)) return;
       const stored = await this.head(name, signal);
       if (stored === undefined) continue; // deleted between our put and our look: ours to write again
-      if (stored.sha256 !== frame.sha256) throw notDeterministic(this.where(name), stored, frame);
+      if (stored.sha256 !== frame.digest) throw objectFrames.notDeterministic(this.where(name), { ...stored, digest: stored.sha256 }, frame);
       return;
     }
   }
 
   async decide(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
-    const frame = frameOf([bytes]);
+    const frame = objectFrames.frameOf([bytes]);
     for (;;) {
       if (await this.putIfAbsent(name, frame, bytes, signal)) return new Uint8Array(bytes); // a Buffer's slice would be a view
       const stored = await this.read(name, signal);
@@ -87,7 +87,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async replace(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    await this.put(name, frameOf([bytes]), bytes, {}, signal);
+    await this.put(name, objectFrames.frameOf([bytes]), bytes, {}, signal);
   }
 
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array> {
@@ -103,11 +103,12 @@ export class S3ObjectStore implements ObjectStore {
       try {
         const { Metadata, ContentLength = 0 } = await this.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), options);
         const sha256 = Metadata?.[digestKey];
+        const { headerBytes } = objectFrames;
         if (sha256 !== undefined) return { name, sha256, bytes: ContentLength - headerBytes };
-        if (ContentLength < headerBytes) return { name, ...parseHeader(new Uint8Array(), ContentLength, this.where(name)) };
+        if (ContentLength < headerBytes) objectFrames.parseHeader(new Uint8Array(), ContentLength, this.where(name));
         const { Body } = await this.client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range: `bytes=0-${headerBytes - 1}` }), options);
-        const header = (await Body?.transformToByteArray()) ?? new Uint8Array();
-        return { name, ...parseHeader(header, ContentLength, this.where(name)) };
+        const { bytes, digest } = objectFrames.parseHeader((await Body?.transformToByteArray()) ?? new Uint8Array(), ContentLength, this.where(name));
+        return { name, sha256: digest, bytes };
       } catch (error) {
         if (!isMissing(error)) throw error;
         await this.checkBucket(options);
@@ -175,7 +176,7 @@ export class S3ObjectStore implements ObjectStore {
 
   private async put(
     name: string,
-    { header, sha256 }: Frame,
+    { header, digest }: Frame,
     bytes: Uint8Array,
     condition: { IfNoneMatch?: '*' },
     signal: AbortSignal | undefined,
@@ -183,7 +184,7 @@ export class S3ObjectStore implements ObjectStore {
     const Key = this.keyOf(name);
     // One buffer: the SDK has to sign it, and to send it again when it retries.
     const Body = Buffer.concat([header, bytes]);
-    const request = { Bucket: this.location.bucket, Key, Body, ContentLength: Body.length, Metadata: { [digestKey]: sha256 }, ...condition };
+    const request = { Bucket: this.location.bucket, Key, Body, ContentLength: Body.length, Metadata: { [digestKey]: digest }, ...condition };
     await this.ask(`writing ${this.where(name)}`, signal, (options) => this.client.send(new PutObjectCommand(request), options));
   }
 
@@ -192,7 +193,7 @@ export class S3ObjectStore implements ObjectStore {
     return this.ask(`reading ${this.where(name)}`, signal, async (options) => {
       try {
         const { Body } = await this.client.send(new GetObjectCommand(request), options);
-        return decodeFrame((await Body?.transformToByteArray()) ?? new Uint8Array(), this.where(name));
+        return objectFrames.decode((await Body?.transformToByteArray()) ?? new Uint8Array(), this.where(name));
       } catch (error) {
         if (!isMissing(error)) throw error;
         if (isWordless(error)) await this.checkBucket(options);

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { names as objectNames } from '../../contracts/names';
 import type { Exchange } from '../../storage/exchange';
-import { headerBytes } from '../../storage/frame';
+import { exchangeFrames } from '../../storage/frame';
 import { exchanges, openExchange } from '../../storage/index';
 import { compileProgram, killChild, nextMessage, startChild } from '../support/child';
 import { exchangePlaces, type Place } from './places';
@@ -59,6 +59,23 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
       expect([...new Float32Array(value.buffer, value.byteOffset, 2)]).toEqual([-2, 3]);
       value.fill(0);
       expect(await exchange.get(params(1))).not.toEqual(value);
+    });
+
+    it('reads straight into the bytes of its caller, and into no others', async () => {
+      await exchange.putValue(params(1), [filled(7, 1_500_000)]);
+      const memory = new Uint8Array(2_000_000);
+      expect(await other.getInto(params(1), memory.subarray(64, 64 + 1_500_000))).toBe(true);
+      expect(Buffer.compare(memory.subarray(64, 64 + 1_500_000), filled(7, 1_500_000))).toBe(0);
+      expect([memory[63], memory[64 + 1_500_000]]).toEqual([0, 0]);
+      expect(await other.getInto(params(2), memory.subarray(0, 4))).toBe(false);
+      expect(other.traffic).toMatchObject({ bytesRead: 1_500_000, requests: 2 });
+    });
+
+    it('says so when the room is not as long as the value', async () => {
+      await exchange.putValue(params(1), [filled(1)]);
+      for (const bytes of [0, 999, 1_001])
+        await expect(exchange.getInto(params(1), filled(0, bytes))).rejects.toThrow(`the value has 1000 bytes, its reader has room for ${bytes}`);
+      expect(await exchange.get(params(1))).toEqual(filled(1));
     });
 
     it('has nothing under a name that nobody put', async () => {
@@ -255,7 +272,7 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
       ['a cut value', (stored: Buffer) => stored.subarray(0, -1)],
       ['a cut header', (stored: Buffer) => stored.subarray(0, 20)],
       ['an empty one', () => Buffer.alloc(0)],
-      ['a flipped bit', (stored: Buffer) => flipBit(stored, headerBytes + 500)],
+      ['a flipped bit', (stored: Buffer) => flipBit(stored, exchangeFrames.headerBytes + 500)],
       ['foreign bytes', () => Buffer.from('some other file, which is longer than a header of smlt would be')],
     ])('counts %s as absent, so that its publisher can put it again', async (_what, change) => {
       await exchange.putValue(params(1), [filled(1)]);
@@ -264,12 +281,16 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
       expect(await exchange.present([params(1)])).toEqual([false]);
       await exchange.putValue(params(1), [filled(1)]);
       expect(await other.get(params(1))).toEqual(filled(1));
+      await here.damage(uri, params(1), change);
+      expect(await exchange.getInto(params(1), filled(0))).toBe(false);
+      expect(await exchange.present([params(1)])).toEqual([false]);
     });
 
     it('names a value of another format version as such, and leaves it alone', async () => {
       await exchange.putValue(params(1), [filled(1)]);
       await here.damage(uri, params(1), (stored) => flipBit(stored, 5));
       await expect(exchange.get(params(1))).rejects.toEqual(code('VersionSkew'));
+      await expect(exchange.getInto(params(1), filled(0))).rejects.toEqual(code('VersionSkew'));
       await expect(exchange.putValue(params(1), [filled(1)])).rejects.toThrow(/format version 257; this smlt reads and writes version 1/);
       expect(await exchange.present([params(1)])).toEqual([true]);
     });

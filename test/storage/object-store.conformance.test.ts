@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { ObjectStore } from '../../storage/object-store';
 import { objectStores, openObjectStore } from '../../storage/index';
-import { headerBytes } from '../../storage/frame';
+import { objectFrames } from '../../storage/frame';
 import { compileProgram, killChild, nextMessage, startChild } from '../support/child';
 import { objectStorePlaces, type Place } from './places';
 
@@ -196,7 +196,7 @@ describe.each(Object.keys(objectStores))('object stores', (scheme) => {
       ['a cut header', (stored: Buffer) => stored.subarray(0, 20), 'ObjectCorrupt'],
       ['nothing at all', () => Buffer.alloc(0), 'ObjectCorrupt'],
       ['a longer value', (stored: Buffer) => Buffer.concat([stored, filled(1, 1)]), 'ObjectCorrupt'],
-      ['a flipped bit', (stored: Buffer) => flipBit(stored, headerBytes + 500), 'ObjectCorrupt'],
+      ['a flipped bit', (stored: Buffer) => flipBit(stored, objectFrames.headerBytes + 500), 'ObjectCorrupt'],
       ['a foreign file', () => Buffer.from('{"some": "other file, which is longer than a header of smlt would be"}'), 'ObjectCorrupt'],
       ['another format version', (stored: Buffer) => flipBit(stored, 5), 'VersionSkew'],
     ])('refuses %s by name instead of handing it out', async (_what, change, expected) => {
