@@ -29,8 +29,9 @@ export interface TrainingForm extends Graph {
 /**
  * As an exporter may leave it, to what trains: BatchNormalization over the micro-batch with its statistics as outputs,
  * Dropout as a product with a mask that the host makes (ONNX Runtime's generator is no function of the step).
+ * @param averaged  which running statistics follow the data; a BatchNormalization of which neither does predicts with them
  */
-export function trainingForm(graph: Graph): TrainingForm {
+export function trainingForm(graph: Graph, averaged: (statistic: string) => boolean = () => true): TrainingForm {
   const buffers: { name: string; momentum: number }[] = [];
   const batchNorms: TrainingForm['batchNorms'][number][] = [];
   const dropouts: TrainingForm['dropouts'][number][] = [];
@@ -45,6 +46,7 @@ export function trainingForm(graph: Graph): TrainingForm {
           'UnsupportedOperator',
           `operator BatchNormalization of node '${node.name}': its running statistics are computed or shared; nearest supported form: one initialiser each`,
         );
+      if (!averaged(mean) && !averaged(variance)) return inferenceBatchNorm(node);
       const attribute = node.attributes.momentum;
       const kept = attribute?.kind === 'float' ? attribute.value : 0.9;
       const momentum = Number((1 - kept).toPrecision(6));
@@ -85,9 +87,7 @@ export function inferenceForm(graph: Graph, variable: ReadonlySet<string>): Grap
     if (node.domain !== '') return node;
     const outputs = node.outputs.slice(0, 1);
     if (node.op === 'BatchNormalization') {
-      // Left out rather than 0: operator sets below 14 do not know the attribute.
-      const { training_mode: _, ...attributes } = node.attributes;
-      return { ...node, outputs, attributes };
+      return inferenceBatchNorm(node);
     }
     if (node.op === 'Dropout') return { ...node, op: 'Identity', inputs: node.inputs.slice(0, 1), outputs, attributes: {} };
     return node;
@@ -100,6 +100,12 @@ export function inferenceForm(graph: Graph, variable: ReadonlySet<string>): Grap
     inputs: [...graph.inputs, ...weights.map(([name, { type, shape }]): ValueInfo => ({ name, type, shape }))],
     outputs: graph.outputs.slice(0, 1),
   });
+}
+
+/** Left out rather than 0: operator sets below 14 do not know the attribute. */
+function inferenceBatchNorm(node: Node): Node {
+  const { training_mode: _, ...attributes } = node.attributes;
+  return { ...node, outputs: node.outputs.slice(0, 1), attributes };
 }
 
 /**

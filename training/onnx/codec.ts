@@ -1,83 +1,31 @@
 import protobuf from 'protobufjs/light';
-import { SmltError } from '../../contracts/errors';
-import { onnxSchema } from './schema';
+import { fromBfloat16, fromFloat16 } from './half';
 import type { Attribute, ElementType, Graph, Node, Tensor, TensorData, ValueInfo } from './graph';
 import { elementTypeNumbers, sizeOf } from './graph';
+import { withoutFunctions } from './inline-functions';
+import type { RawAttribute, RawNode, RawTensor, RawValueInfo } from './raw';
+import { invalid, modelType, numberOf, readModel } from './raw';
 
 /**
  * Bytes to graph and back.
  * 1. A decoded tensor owns its memory: it never aliases the file.
- * 2. int64 values outside ±2^62 (exporters write INT64_MAX for "to the end") are clamped there, where a double is exact.
+ * 2. Calls of model-local functions are replaced by their nodes.
+ * 3. Halves (float16, bfloat16) are read as float32, which holds each of their values exactly.
  */
-const modelType = protobuf.Root.fromJSON(onnxSchema).lookupType('Model');
 const elementTypes = new Map<number, ElementType>(Object.entries(elementTypeNumbers).map(([name, number]) => [number, name as ElementType]));
+const halves = new Map([
+  [10, { name: 'float16', read: fromFloat16 }],
+  [16, { name: 'bfloat16', read: fromBfloat16 }],
+] as const);
+const typeOf = (number: number): ElementType | undefined => (halves.has(number as 10) ? 'float32' : elementTypes.get(number));
 const IR_VERSION = 9;
-const CLAMP = 2 ** 62;
-
-type Int64 = number | { low: number; high: number };
-interface RawTensor {
-  name?: string;
-  dims?: Int64[];
-  dataType?: number;
-  rawData?: Uint8Array;
-  floatData?: number[];
-  int32Data?: number[];
-  int64Data?: Int64[];
-  doubleData?: number[];
-  dataLocation?: number;
-}
-interface RawAttribute {
-  name: string;
-  type?: number;
-  f?: number;
-  i?: Int64;
-  s?: Uint8Array;
-  t?: RawTensor;
-  floats?: number[];
-  ints?: Int64[];
-  strings?: Uint8Array[];
-  refAttrName?: string;
-}
-interface RawNode {
-  opType?: string;
-  domain?: string;
-  name?: string;
-  input?: string[];
-  output?: string[];
-  attribute?: RawAttribute[];
-}
-interface RawValueInfo {
-  name?: string;
-  type?: { tensorType?: { elemType?: number; shape?: { dim?: { dimValue?: Int64; dimParam?: string }[] } } };
-}
-interface RawModel {
-  irVersion?: Int64;
-  opsetImport?: { domain?: string; version?: Int64 }[];
-  functions?: { name?: string }[];
-  graph?: { name?: string; node?: RawNode[]; initializer?: RawTensor[]; input?: RawValueInfo[]; output?: RawValueInfo[] };
-}
-
-const invalid = (message: string, cause?: unknown) => new SmltError('InvalidModel', message, cause === undefined ? undefined : { cause });
-
-const numberOf = (value: Int64): number => {
-  const exact = typeof value === 'number' ? value : value.high * 2 ** 32 + (value.low >>> 0);
-  return Math.max(-CLAMP, Math.min(CLAMP, exact));
-};
 
 /** @throws {SmltError} `InvalidModel` when the bytes are no ONNX model that smlt can read. */
 export function decodeModel(bytes: Uint8Array): Graph {
-  let raw: RawModel;
-  try {
-    // A plain view: protobufjs must not pick its Buffer reader, whose slices alias the file's memory.
-    raw = modelType.decode(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)) as unknown as RawModel;
-  } catch (error) {
-    throw invalid(`the ONNX model (${bytes.byteLength.toLocaleString('en')} bytes) cannot be decoded: ${(error as Error).message}`, error);
-  }
-  if (!raw.graph?.node?.length) throw invalid(`the ONNX model (${bytes.byteLength.toLocaleString('en')} bytes) holds no graph with nodes`);
+  const raw = withoutFunctions(readModel(bytes));
   const opset = raw.opsetImport?.find(({ domain }) => !domain || domain === 'ai.onnx')?.version;
   if (opset === undefined) throw invalid('the ONNX model imports no operator set of the domain ai.onnx');
-  if (raw.functions?.length) throw invalid(`the ONNX model defines local functions (${raw.functions[0]?.name}); export it with functions inlined`);
-  const { name = '', node, initializer = [], input = [], output = [] } = raw.graph;
+  const { name = '', node = [], initializer = [], input = [], output = [], metadataProps = [] } = raw.graph;
   const initializers = new Map(initializer.map((tensor) => [tensor.name ?? '', decodeTensor(tensor, `initialiser ${tensor.name}`)]));
   return {
     name,
@@ -86,18 +34,29 @@ export function decodeModel(bytes: Uint8Array): Graph {
     initializers,
     inputs: input.map(decodeValueInfo).filter((value) => !initializers.has(value.name)),
     outputs: output.map(decodeValueInfo),
+    metadata: Object.fromEntries(metadataProps.map(({ key = '', value = '' }) => [key, value])),
+    producer: [raw.producerName, raw.producerVersion].filter(Boolean).join(' '),
   };
 }
 
 function decodeTensor(raw: RawTensor, what: string): Tensor {
-  const type = elementTypes.get(raw.dataType ?? 0);
+  const type = typeOf(raw.dataType ?? 0);
   if (!type)
-    throw invalid(`${what}: element type number ${raw.dataType}, expected one of ${Object.keys(elementTypeNumbers).join(', ')}; export in float32`);
-  if (raw.dataLocation) throw invalid(`${what}: its data lies in another file; export the model as one file`);
+    throw invalid(
+      `${what}: element type number ${raw.dataType}, expected one of ${Object.keys(elementTypeNumbers).join(', ')}, float16, bfloat16; export in float32`,
+    );
+  if (raw.dataLocation) throw invalid(`${what}: its data lies in another file; expected that file beside the model`);
   const shape = (raw.dims ?? []).map(numberOf);
-  const data = decodeData(raw, type, what);
+  const half = halves.get(raw.dataType as 10);
+  const data = half ? Float32Array.from(halfBits(raw, what), half.read) : decodeData(raw, type, what);
   if (data.length !== sizeOf(shape)) throw invalid(`${what}: expected ${sizeOf(shape)} elements for shape [${shape.join(', ')}], got ${data.length}`);
-  return { type, shape, data };
+  return { type, shape, data, ...(half && { storedAs: half.name }) };
+}
+
+function halfBits({ rawData, int32Data = [] }: RawTensor, what: string): ArrayLike<number> {
+  if (!rawData?.length) return int32Data;
+  if (rawData.length % 2 !== 0) throw invalid(`${what}: ${rawData.length} bytes are no whole number of halves`);
+  return new Uint16Array(new Uint8Array(rawData).buffer);
 }
 
 function decodeData(raw: RawTensor, type: ElementType, what: string): TensorData {
@@ -177,7 +136,7 @@ function decodeAttribute(raw: RawAttribute, what: string): Attribute {
 function decodeValueInfo(raw: RawValueInfo): ValueInfo {
   const name = raw.name ?? '';
   const tensor = raw.type?.tensorType;
-  const type = elementTypes.get(tensor?.elemType ?? 1);
+  const type = typeOf(tensor?.elemType ?? 1);
   if (!type) throw invalid(`value ${name}: element type number ${tensor?.elemType}, expected one of ${Object.keys(elementTypeNumbers).join(', ')}`);
   const shape = tensor?.shape
     ? (tensor.shape.dim ?? []).map(

@@ -9,6 +9,8 @@ export interface Tensor {
   readonly type: ElementType;
   readonly shape: readonly number[];
   readonly data: TensorData;
+  /** What the file holds, where it is not `type`: a narrower or wider float that smlt computes in float32. */
+  readonly storedAs?: 'float16' | 'bfloat16' | 'float64';
 }
 
 export type Attribute =
@@ -48,6 +50,10 @@ export interface Graph {
   readonly initializers: ReadonlyMap<string, Tensor>;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
+  /** What the exporter says about the graph, by key; read, not written. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** The program that wrote the file, with its version. */
+  readonly producer?: string;
 }
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, axis) => product * axis, 1);

@@ -17,8 +17,21 @@ export const onnxSchema = {
         functions: repeated('Function', 25),
       },
     },
+    StringStringEntry: { fields: { key: field('string', 1), value: field('string', 2) } },
     OperatorSet: { fields: { domain: field('string', 1), version: field('int64', 2) } },
-    Function: { fields: { name: field('string', 1), domain: field('string', 10) } },
+    Function: {
+      fields: {
+        name: field('string', 1),
+        input: repeated('string', 4),
+        output: repeated('string', 5),
+        attribute: repeated('string', 6),
+        node: repeated('Node', 7),
+        opsetImport: repeated('OperatorSet', 9),
+        domain: field('string', 10),
+        attributeProto: repeated('Attribute', 11),
+        overload: field('string', 13),
+      },
+    },
     Graph: {
       fields: {
         node: repeated('Node', 1),
@@ -26,6 +39,7 @@ export const onnxSchema = {
         initializer: repeated('Tensor', 5),
         input: repeated('ValueInfo', 11),
         output: repeated('ValueInfo', 12),
+        metadataProps: repeated('StringStringEntry', 16),
       },
     },
     Node: {
@@ -36,6 +50,9 @@ export const onnxSchema = {
         opType: field('string', 4),
         attribute: repeated('Attribute', 5),
         domain: field('string', 7),
+        overload: field('string', 8),
+        docString: field('string', 6),
+        metadataProps: repeated('StringStringEntry', 9),
       },
     },
     Attribute: {
@@ -44,6 +61,7 @@ export const onnxSchema = {
         f: field('float', 2),
         i: field('int64', 3),
         s: field('bytes', 4),
+        g: field('Graph', 6),
         t: field('Tensor', 5),
         floats: repeated('float', 7),
         ints: repeated('int64', 8),
@@ -62,6 +80,7 @@ export const onnxSchema = {
         name: field('string', 8),
         rawData: field('bytes', 9),
         doubleData: repeated('double', 10, true),
+        externalData: repeated('StringStringEntry', 13),
         dataLocation: field('int32', 14),
       },
     },

@@ -51,14 +51,24 @@ export const normRules: Record<string, Rule> = {
   /**
    * Training mode over the micro-batch, momentum 0, so that outputs 1 and 2 are the batch's mean and biased variance.
    *   dx̂ = dY γ   dX as above over all axes but the channel   dγ = Σ dY x̂   dβ = Σ dY
+   * Without training_mode the statistics are constants: dX = dY γ inv.
    * Source: ONNX BatchNormalization-15; Ioffe & Szegedy 2015.
    */
   BatchNormalization: row(['X', 'scale', 'B', 'mean', 'var'], {
     shape: ({ X, mean }) => [X, { shape: mean.shape, type: X.type }, { shape: mean.shape, type: X.type }],
-    gradient: ({ X, scale }, dY, g, at) => {
+    gradient: ({ X, scale, mean, var: variance }, dY, g, at) => {
       const axes = otherAxes(X.shape.length);
       const along = (vector: Value) => g.reshape(vector, perChannel(vector, X.shape.length));
       const count = sizeOf(X.shape) / (X.shape[1] ?? 1);
+      // Over fixed statistics it is a scale and a shift.
+      if (at.int('training_mode', 0) === 0) {
+        const inverse = () => g.unary('Reciprocal', g.unary('Sqrt', g.add(variance, at.float('epsilon', 1e-5))));
+        return {
+          scale: () => g.mul(g.sum(g.mul(dY, g.sub(X, along(mean))), axes), inverse()),
+          B: () => g.sum(dY, axes),
+          X: () => g.mul(dY, along(g.mul(scale, inverse()))),
+        };
+      }
       const inv = () => g.unary('Reciprocal', g.unary('Sqrt', g.add(at.output(2), at.float('epsilon', 1e-5))));
       // The gradients share their sums: what is written once here is used by all three.
       let shared: { centred: Value; inv: Value; dBeta: Value; dGamma: Value } | undefined;

@@ -1,0 +1,116 @@
+import { SmltError } from '../contracts/errors';
+import { differentiate } from './differentiate';
+import { peakLiveBytes } from './estimate';
+import type { FixedGraph } from './fix-batch';
+import { fixBatch } from './fix-batch';
+import type { GraphWriter } from './graph-writer';
+import { elementsOf } from './graph-writer';
+import type { WrittenLoss } from './losses';
+import type { Graph, Node } from './onnx/graph';
+import { sizeOf } from './onnx/graph';
+import type { Value } from './shapes';
+import { show } from './shapes';
+import type { TrainingForm } from './training-form';
+import { graphNames } from './training-form';
+
+export interface TrainingGraphRequest {
+  readonly samples: number;
+  /** The graph's inputs, every axis known. */
+  readonly inputs: readonly Value[];
+  /** Initialisers that train, as far as a gradient reaches them. */
+  readonly candidates: readonly string[];
+  /** Appends the loss to the first output: its sum over the samples, that sum's gradient, and what inputs it takes. */
+  readonly loss: (g: GraphWriter, outputs: Value) => WrittenLoss & { readonly inputs: readonly Value[] };
+}
+
+/** One micro-batch's graph with what is known of it. */
+export interface TrainingGraph {
+  readonly graph: Graph;
+  /** The candidates that a gradient reaches, in their order. */
+  readonly params: readonly string[];
+  readonly noise: readonly {
+    readonly input: string;
+    readonly node: number;
+    readonly rate: number;
+    readonly shape: number[];
+    readonly elementsPerSample: number;
+  }[];
+  readonly liveBytes: number;
+  readonly flops: number;
+}
+
+/** One micro-batch's graph: from parameters, features, targets and noise to loss, gradients and statistics, all sums over samples. */
+export function trainingGraph(form: TrainingForm, request: TrainingGraphRequest): TrainingGraph {
+  const { samples, candidates } = request;
+  const trainable = new Set(candidates);
+  const shapes = noiseShapes(form, request.inputs, samples, trainable);
+  const noise = form.dropouts.map(({ input, rate }, node) => ({ input, node, rate, shape: shapes.get(input) ?? [] }));
+  const inputs = [...request.inputs, ...noise.map(({ input, shape }): Value => ({ name: input, type: 'float32', shape }))];
+  const fixed = fixBatch(form, inputs, trainable);
+  const { g } = fixed;
+
+  const outputs = fixed.valueOf(form.outputs[0]?.name ?? '');
+  const written = request.loss(g, outputs);
+  const gradients = differentiate(fixed, candidates, outputs, written.gradient);
+  const params = candidates.filter((name) => gradients.has(name));
+  if (params.length === 0)
+    throw new SmltError('InvalidSpec', 'the model has nothing to train: no parameter reaches its output; add a layer with weights, such as dense');
+
+  const results = [
+    renamed(fixed, written.loss, graphNames.loss),
+    ...params.map((name) => renamed(fixed, gradients.get(name) as Value, graphNames.gradient(name))),
+    ...statistics(form, fixed, samples),
+  ];
+  // What no gradient reaches does not train: it goes back to what the file says.
+  for (const name of candidates) {
+    const tensor = form.initializers.get(name);
+    if (tensor && !gradients.has(name)) g.initializers.set(name, tensor);
+  }
+  const trained = params.map((name) => fixed.valueOf(name));
+  const graph = g.graph('training', [...inputs, ...written.inputs, ...trained], results);
+  return {
+    graph,
+    params,
+    noise: noise.map((each) => ({ ...each, shape: each.shape.slice(1), elementsPerSample: sizeOf(each.shape.slice(1)) })),
+    liveBytes: peakLiveBytes(graph, g.values),
+    flops: fixed.steps.reduce((sum, { at, rule }) => sum + (rule.flops?.(at) ?? 0), 0),
+  };
+}
+
+/** A mask has its node's shape, which is known only once all before it is: one pass a dropout, each a layer further. */
+function noiseShapes(form: TrainingForm, inputs: readonly Value[], samples: number, trainable: ReadonlySet<string>): Map<string, readonly number[]> {
+  const shapes = new Map<string, readonly number[]>();
+  if (form.dropouts.length === 0) return shapes;
+  const plain = form.nodes.map((node): Node =>
+    node.inputs[1]?.startsWith('smlt.noise.') ? { ...node, op: 'Identity', inputs: node.inputs.slice(0, 1) } : node,
+  );
+  const { valueOf } = fixBatch({ ...form, nodes: plain }, inputs, trainable);
+  for (const { inputs: names, outputs } of form.nodes) if (names[1]?.startsWith('smlt.noise.')) shapes.set(names[1], valueOf(outputs[0] ?? '').shape);
+  for (const [input, shape] of shapes)
+    if (shape[0] !== samples) throw new SmltError('UnsupportedOperator', `Dropout ${input}: its input ${show(shape)} has no sample axis first`);
+  return shapes;
+}
+
+/** Gives a result its public name; a value that is a result twice needs a node of its own. */
+function renamed({ g }: FixedGraph, value: Value, name: string): Value {
+  g.nodes.push({ op: 'Identity', domain: '', name, inputs: [value.name], outputs: [name], attributes: {} });
+  return g.define({ name, shape: value.shape, type: value.type });
+}
+
+/** Batch statistics times samples, the variance unbiased as in PyTorch (ONNX's own is biased). */
+function statistics(form: TrainingForm, fixed: FixedGraph, samples: number): Value[] {
+  const { g, valueOf, steps } = fixed;
+  return form.batchNorms.flatMap(({ node, statistics: [mean, variance], buffers }) => {
+    const X = steps.find(({ at }) => at.node.name === node && at.node.op === 'BatchNormalization')?.at.inputs[0] as Value;
+    const count = elementsOf(X) / (X.shape[1] ?? 1);
+    if (count < 2)
+      throw new SmltError(
+        'InvalidSpec',
+        `batch normalisation '${node}' would see one value a channel: expected lanes of at least 2 samples; raise training.batchSize or lower training.lanes`,
+      );
+    return [
+      renamed(fixed, g.mul(valueOf(mean), samples), graphNames.statistic(buffers[0])),
+      renamed(fixed, g.mul(valueOf(variance), (samples * count) / (count - 1)), graphNames.statistic(buffers[1])),
+    ];
+  });
+}
