@@ -72,6 +72,7 @@ console.log('smlt: building ...');
 const sourcesMs = newestMs(files); // taken before compiling: a change meanwhile must build again
 mkdirSync(dist, { recursive: true });
 rmSync(stampFile, { force: true });
+run('the kernels', join(root, 'scripts', 'build-kernels.mjs'));
 run('tsc', require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json');
 buildFunctions();
 await bundleWorkflows();

@@ -1,4 +1,5 @@
 import type { Span } from '../contracts/names';
+import { add, HeapVectors, type Vectors } from './kernels';
 
 /*
  * The one order in which numbers are added: a binary tree over [0, total), total a power of two.
@@ -29,32 +30,9 @@ export function treeNodes(span: Span, total: number): Span[] {
   return nodes;
 }
 
-/** out = a + b, float32. `out` may be `a` or `b`. */
-export function addInto(out: Float32Array, a: Float32Array, b: Float32Array): void {
-  for (let i = 0; i < out.length; i++) out[i] = a[i]! + b[i]!; // rounding a float64 sum of two float32 once is the float32 sum
-}
-
-/** Turns sums over a batch into means: each element divided by the number of samples, rounded to float32. */
-export function divideBy(sums: Float32Array, samples: number, into = sums): Float32Array {
-  for (let i = 0; i < sums.length; i++) into[i] = sums[i]! / samples;
-  return into;
-}
-
 export interface NodeSum {
   readonly node: Span;
   readonly sum: Float32Array;
-}
-
-/** Vectors of one length, used again: fresh ones for every lane and step were most of a small model's time. */
-class FreeList {
-  private readonly free: Float32Array[] = [];
-  constructor(private readonly length: number) {}
-  take(): Float32Array {
-    return this.free.pop() ?? new Float32Array(this.length);
-  }
-  give(vector: Float32Array): void {
-    this.free.push(vector);
-  }
 }
 
 /**
@@ -62,7 +40,6 @@ class FreeList {
  * the finished ones. After `finish` it is ready for the next step.
  */
 export class LaneSums {
-  private readonly vectors: FreeList;
   private readonly nodes: readonly Span[];
   private readonly stack: NodeSum[] = [];
   private finished: NodeSum[] = [];
@@ -74,9 +51,9 @@ export class LaneSums {
     private readonly lanes: Span,
     total: number,
     private readonly emit?: (nodeSum: NodeSum) => void,
+    private readonly vectors: Vectors = new HeapVectors(),
   ) {
     this.nodes = treeNodes(lanes, total);
-    this.vectors = new FreeList(length);
     this.nextLane = lanes.start;
   }
 
@@ -89,14 +66,14 @@ export class LaneSums {
     let start = lane;
     let sum = vector;
     for (let left = this.stack.at(-1); left !== undefined && isLeftOf(left.node, start, lane + 1); left = this.stack.at(-1)) {
-      addInto(left.sum, left.sum, sum);
-      if (sum !== vector) this.vectors.give(sum);
+      add(left.sum, left.sum, sum);
+      if (sum !== vector) this.vectors.release(sum);
       this.stack.pop();
       start = left.node.start;
       sum = left.sum;
     }
     if (sum === vector) {
-      sum = this.vectors.take();
+      sum = this.vectors.floats(this.length);
       sum.set(vector);
     }
     const nodeSum = { node: { start, end: lane + 1 }, sum };
@@ -116,7 +93,7 @@ export class LaneSums {
 
   /** Takes vectors back that `finish` gave away, once their bytes are published. */
   recycle(sums: readonly NodeSum[]): void {
-    for (const { sum } of sums) this.vectors.give(sum);
+    for (const { sum } of sums) this.vectors.release(sum);
   }
 
   private complete(nodeSum: NodeSum): void {
@@ -125,7 +102,7 @@ export class LaneSums {
       return;
     }
     this.emit(nodeSum);
-    this.vectors.give(nodeSum.sum);
+    this.vectors.release(nodeSum.sum);
   }
 }
 
@@ -140,16 +117,15 @@ function isLeftOf(left: Span, start: number, end: number): boolean {
  * only, and must not change before `finish`. After `finish` it is ready for the next step.
  */
 export class NodeSums {
-  private readonly vectors: FreeList;
   /** Nodes that wait for their other half, by first lane. Only our own vectors are recycled. */
   private readonly waiting = new Map<number, { node: Span; sum: Float32Array; own: boolean }>();
 
   constructor(
     private readonly length: number,
     private readonly total: number,
+    private readonly vectors: Vectors = new HeapVectors(),
   ) {
     checkTotal(total);
-    this.vectors = new FreeList(length);
   }
 
   add(node: Span, vector: Float32Array): void {
@@ -169,9 +145,9 @@ export class NodeSums {
       if (width === this.total || sibling === undefined || sibling.node.end - sibling.node.start !== width) break;
       this.waiting.delete(sibling.node.start);
       const [left, right] = isRight ? [sibling, merged] : [merged, sibling];
-      const sum = left.own ? left.sum : right.own ? right.sum : this.vectors.take();
-      addInto(sum, left.sum, right.sum);
-      if (left.own && right.own) this.vectors.give(right.sum);
+      const sum = left.own ? left.sum : right.own ? right.sum : this.vectors.floats(this.length);
+      add(sum, left.sum, right.sum);
+      if (left.own && right.own) this.vectors.release(right.sum);
       merged = { node: { start: left.node.start, end: right.node.end }, sum, own: true };
     }
     this.waiting.set(merged.node.start, merged);
@@ -186,18 +162,18 @@ export class NodeSums {
     }
     this.waiting.clear();
     if (root.own) return root.sum;
-    const copy = this.vectors.take();
+    const copy = this.vectors.floats(this.length);
     copy.set(root.sum);
     return copy;
   }
 
   recycle(sum: Float32Array): void {
-    this.vectors.give(sum);
+    this.vectors.release(sum);
   }
 
   /** Forgets what was added, for a step that is begun again. */
   clear(): void {
-    for (const { sum, own } of this.waiting.values()) if (own) this.vectors.give(sum);
+    for (const { sum, own } of this.waiting.values()) if (own) this.vectors.release(sum);
     this.waiting.clear();
   }
 }

@@ -30,7 +30,7 @@ export class LaneWork {
   ) {
     const { layout } = turn;
     const { batchSize, lanes } = layout.plan.recipeBody;
-    this.#sums = new LaneSums(layout.vectorLength, layout.lanes, lanes);
+    this.#sums = new LaneSums(layout.vectorLength, layout.lanes, lanes, undefined, turn.workspace.memory);
     this.#batches = laneBatches(batchSize, lanes);
     this.#partitions = lanePartitions(dataSamples, lanes);
   }

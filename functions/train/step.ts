@@ -4,7 +4,8 @@ import { addLoss } from '../../contracts/step-names';
 import { clipFactor, globalNorm, rangeNorms, scaleBy } from '../../training/norms';
 import { blendBuffers, update } from '../../training/optimizers';
 import { learningRateAt } from '../../training/schedules';
-import { divideBy, NodeSums, type NodeSum } from '../../training/tree';
+import { divide } from '../../training/kernels';
+import { NodeSums, type NodeSum } from '../../training/tree';
 import { doublesOf, floatsOf } from '../bytes';
 import { passing } from '../fault-points';
 import { LaneWork } from './gradients';
@@ -30,7 +31,9 @@ export class Steps {
   ) {
     const { layout, plan } = turn;
     this.#lanes = new LaneWork(turn, dataSamples);
-    this.#reducers = new Map(layout.ownRanges.map((range) => [keyOf(range), new NodeSums(range.end - range.start, plan.recipeBody.lanes)]));
+    this.#reducers = new Map(
+      layout.ownRanges.map((range) => [keyOf(range), new NodeSums(range.end - range.start, plan.recipeBody.lanes, turn.workspace.memory)]),
+    );
   }
 
   /** From params and own states of `step` in the workspace to those of `step + 1`, published; of the params only the own range is new. */
@@ -98,7 +101,8 @@ export class Steps {
 
   #mean(range: Span): Float32Array {
     const before = this.turn.meter.enter('reduce');
-    const mean = divideBy(this.#reducers.get(keyOf(range))!.finish(), this.turn.plan.recipeBody.batchSize);
+    const mean = this.#reducers.get(keyOf(range))!.finish();
+    divide(mean, mean, this.turn.plan.recipeBody.batchSize);
     this.turn.meter.enter(before);
     return mean;
   }

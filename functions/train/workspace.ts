@@ -1,5 +1,6 @@
 import type { Program } from '../../contracts/program';
 import type { ObjectStore } from '../../storage/object-store';
+import { KernelMemory, type Vectors } from '../../training/kernels';
 import type { Compute, LaneSession } from '../compute';
 import { Lru } from '../lru';
 
@@ -13,13 +14,17 @@ interface LaneBuffers {
 /** Vectors under the full name of the value they hold: warm only for exactly that value. */
 class Held {
   #name: string | undefined;
-  values = new Float32Array(0);
+  values: Float32Array = new Float32Array(0);
+  constructor(private readonly vectors: Vectors) {}
 
   /** True when it holds that value already. Else the vector has the length asked for, and what is in it is nobody's. */
   holds(name: string, length: number): boolean {
     if (this.#name === name && this.values.length === length) return true;
     this.#name = undefined;
-    if (this.values.length !== length) this.values = new Float32Array(length);
+    if (this.values.length !== length) {
+      this.vectors.release(this.values);
+      this.values = this.vectors.floats(length);
+    }
     return false;
   }
   /** Before the first write. */
@@ -32,14 +37,20 @@ class Held {
   }
 }
 
+/** Lanes' sums, params, states, received partials: more than is ever held at once; what is not touched costs nothing. */
+const VECTORS = 24;
+const SMALL_BYTES = 2 ** 20;
+
 /**
  * What an instance keeps warm for one program: sessions, reused buffers, and the newest params and states. One invocation
  * has it for itself from `takeWorkspace` to `returnWorkspace`; where an invocation failed, it is dropped.
  */
 export class Workspace {
-  readonly params = new Held();
-  readonly slots = new Held();
-  readonly extra = new Held();
+  /** Where the kernels can reach: everything that is added, received or updated. */
+  readonly memory: KernelMemory;
+  readonly params: Held;
+  readonly slots: Held;
+  readonly extra: Held;
   readonly vector: Float32Array;
   readonly #lanes = new Map<number, LaneBuffers>();
 
@@ -49,7 +60,12 @@ export class Workspace {
     private readonly store: ObjectStore,
     readonly program: Program,
   ) {
-    this.vector = new Float32Array(program.paramCount + program.bufferCount + 1);
+    const vectorLength = program.paramCount + program.bufferCount + 1;
+    this.memory = new KernelMemory(VECTORS * vectorLength * Float32Array.BYTES_PER_ELEMENT + SMALL_BYTES);
+    this.params = new Held(this.memory);
+    this.slots = new Held(this.memory);
+    this.extra = new Held(this.memory);
+    this.vector = this.memory.floats(vectorLength);
   }
 
   /** Session and buffers for lanes of this many samples. */
@@ -66,6 +82,11 @@ export class Workspace {
     };
     this.#lanes.set(samples, made);
     return made;
+  }
+
+  /** Takes the memory back that a turn has worked with; what it held stays warm. */
+  releaseWork(): void {
+    this.memory.releaseAllBut([this.vector, this.params.values, this.slots.values, this.extra.values]);
   }
 
   /** Gives the sessions' native memory back. */
@@ -89,5 +110,6 @@ export function takeWorkspace(compute: Compute, store: ObjectStore, program: Pro
 }
 
 export function returnWorkspace(workspace: Workspace): void {
+  workspace.releaseWork();
   idle.set(workspace.key, workspace);
 }
