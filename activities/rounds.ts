@@ -18,6 +18,8 @@ export interface Committed {
   readonly loss: number | null;
 }
 
+const BYTES = Float32Array.BYTES_PER_ELEMENT;
+
 /** Losses of one stretch of steps. */
 export const CurveChunk = z.object({ first: z.int(), losses: z.array(z.number().nullable()) });
 
@@ -43,7 +45,10 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
       return committed(manifest);
     },
 
-    /** SHA-256 of the flat float32 parameters in layout order, then the running statistics: what two trainings are compared by. */
+    /**
+     * SHA-256 of the flat float32 parameters in layout order (their moving average, where the job asks for one), then the
+     * running statistics: what two trainings are compared by.
+     */
     async digestWeights(weights: WeightsReference): Promise<string> {
       const manifest = await readManifest(store, weights);
       const checkpoint = checkpointOf(manifest);
@@ -51,10 +56,14 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
       const program = await readRecord(store, Program, names.program(recipeBody.programDigest, 'program.json'));
       if (checkpoint.kind === 'initial') return sha256Hex(await store.get(program.initialParams), await store.get(program.initialBuffers));
       const params = await Promise.all(
-        filledRanges(checkpoint.rangeBorders).map((range) => store.get(names.checkpointParams(checkpoint, checkpoint.step, range))),
+        filledRanges(checkpoint.rangeBorders).map(async (range) =>
+          checkpoint.averaged
+            ? (await store.get(names.checkpointState(checkpoint, checkpoint.step, range))).subarray(-(range.end - range.start) * BYTES)
+            : store.get(names.checkpointParams(checkpoint, checkpoint.step, range)),
+        ),
       );
       const state = await store.get(names.checkpointState(checkpoint, checkpoint.step, extraRange(program.paramCount, program.bufferCount)));
-      return sha256Hex(...params, state.subarray(0, program.bufferCount * Float32Array.BYTES_PER_ELEMENT));
+      return sha256Hex(...params, state.subarray(0, program.bufferCount * BYTES));
     },
 
     /** Deletes a track's exchange objects; run once at the end, and again after the last instance must have ended. */
@@ -74,8 +83,8 @@ async function shapeOf(store: ObjectStore, plan: RoundPlan): Promise<{ rangeBord
 
 /** Where the next round starts: the manifest's own objects, or, when its round never completed a step, what it started from. */
 export function checkpointOf(manifest: RoundManifest): Checkpoint {
-  const { run, track, recipe, step, rangeBorders } = manifest;
-  return manifest.objects.length > 0 ? { kind: 'stored', run, track, recipe, step, rangeBorders } : manifest.start;
+  const { run, track, recipe, step, rangeBorders, averaged } = manifest;
+  return manifest.objects.length > 0 ? { kind: 'stored', run, track, recipe, step, rangeBorders, averaged } : manifest.start;
 }
 
 export async function readManifest(store: ObjectStore, weights: WeightsReference): Promise<RoundManifest> {
@@ -99,7 +108,7 @@ async function manifestAt(store: ObjectStore, plan: RoundPlan, step: number): Pr
       'ObjectMissing',
       `round ${plan.round} of ${plan.run}/${plan.track}: ${missing.length} of ${heads.length} checkpoint objects of step ${step} are missing, such as ${missing[0]!.name}`,
     );
-  const { run, track, recipe, round, cut, start } = plan;
+  const { run, track, recipe, recipeBody, round, cut, start } = plan;
   const losses = await lossWindow(store, plan, step, shape);
   return {
     formatVersion: 1,
@@ -109,6 +118,7 @@ async function manifestAt(store: ObjectStore, plan: RoundPlan, step: number): Pr
     round,
     step,
     rangeBorders: cut.rangeBorders,
+    ...(recipeBody.weightAverage ? { averaged: true } : {}),
     start,
     loss: finiteOrNull(losses[step - 1 - lossWindowStart(step)]),
     objects: heads.map(({ name, info }) => ({ name, sha256: info!.sha256 })),

@@ -20,6 +20,7 @@ import {
 } from '../scheduler';
 import { sha256Hex } from '../storage/digest';
 import { blockElements, cutLanes, cutRanges } from '../training/cut';
+import { slotCount } from '../training/optimizers';
 import type { EngineDependencies } from './dependencies';
 import { decodeRecord, encodeRecord, findRecord } from './records';
 import { LOSS_WINDOW } from '../contracts/step-names';
@@ -80,10 +81,10 @@ export type NextAnswer =
 export function createSchedulingActivities({ store, exchange, platform }: EngineDependencies) {
   /** The recipe of a job's program: all that a training value depends on besides its step. */
   async function recipeOf(job: Job, program: PrepareAnswer, totalSteps: number): Promise<Recipe> {
-    const { lanes, batchSize, seed, optimizer, schedule, clipNorm } = job.training;
+    const { lanes, batchSize, seed, optimizer, schedule, clipNorm, weightAverage } = job.training;
     const { programDigest, dataSha256 } = program;
     const base = { programDigest, codeDigest: await platform.codeDigest(), dataSha256, lanes, batchSize, seed, totalSteps, optimizer, schedule };
-    return clipNorm === undefined ? base : { ...base, clipNorm };
+    return { ...base, ...(clipNorm === undefined ? {} : { clipNorm }), ...(weightAverage ? { weightAverage } : {}) };
   }
 
   return {
@@ -106,7 +107,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       const recipeBody =
         manifest === null || continuesUnchanged(await contextOf(manifest), fresh)
           ? withLineage(fresh, manifest && (await contextOf(manifest)).recipeBody)
-          : { ...fresh, continues: { recipe: manifest.recipe, step: manifest.step } };
+          : { ...fresh, ...stateOf(fresh, manifest, (await contextOf(manifest)).recipeBody) };
       const recipe = sha256Hex(encodeRecord(recipeBody)).slice(0, RECIPE_DIGITS);
       const context: TrackContext = { formatVersion: 1, job, program, recipeBody, totalSteps };
       // Decided, not put: a changed goal or name is no change of the recipe.
@@ -281,9 +282,24 @@ const roundOf = ({ run, track, recipe, round, first, last, allocation, reason }:
 });
 
 function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {
-  const { continues: _lineage, ...body } = context.recipeBody;
+  const { continues: _lineage, stateFrom: _state, ...body } = context.recipeBody;
   return canonicalJson(body) === canonicalJson(fresh);
 }
 function withLineage(fresh: Recipe, before: Recipe | null): Recipe {
-  return before?.continues ? { ...fresh, continues: before.continues } : fresh;
+  const { continues, stateFrom } = before ?? {};
+  return { ...fresh, ...(continues ? { continues } : {}), ...(stateFrom === undefined ? {} : { stateFrom }) };
+}
+/** A changed recipe goes on from what another one committed. State that means something else to its optimiser begins again. */
+function stateOf(fresh: Recipe, { recipe, step }: RoundManifest, before: Recipe): Pick<Recipe, 'continues' | 'stateFrom'> {
+  const kept = sameState(before, fresh);
+  const stateFrom = kept ? before.stateFrom : step;
+  return { continues: { recipe, step }, ...(stateFrom === undefined ? {} : { stateFrom }) };
+}
+function sameState(a: Recipe, b: Recipe): boolean {
+  const family = ({ kind }: Recipe['optimizer']) => (kind === 'adamw' ? 'adam' : kind);
+  return (
+    family(a.optimizer) === family(b.optimizer) &&
+    slotCount(a.optimizer) === slotCount(b.optimizer) &&
+    (a.weightAverage === undefined) === (b.weightAverage === undefined)
+  );
 }

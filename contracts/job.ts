@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { SmltError } from './errors';
 import { closestIssues } from './closest-issues';
 import { Loss, Model } from './model';
-import { Optimizer, Schedule } from './optimizer';
+import { Optimizer, WeightAverage } from './optimizer';
+import { Schedule } from './schedule';
 import { Duration, Instant } from './units';
 
 const isPowerOfTwo = (n: number) => Number.isInteger(Math.log2(n));
@@ -17,6 +18,8 @@ export const Training = z
     seed: z.int().min(0).max(0xffffffff).default(1),
     optimizer: Optimizer,
     schedule: Schedule.prefault({ kind: 'constant' }),
+    /** Evaluate and deploy a moving average of the weights; left out: the newest weights. */
+    weightAverage: WeightAverage.optional(),
     /** Global-norm gradient clipping; left out: none. */
     clipNorm: z.number().positive('expected more than 0').optional(),
   })

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { PrepareAnswer } from './functions';
 import { Job } from './job';
 import { Bill } from './money';
-import { Optimizer, Schedule } from './optimizer';
+import { Optimizer, WeightAverage } from './optimizer';
+import { Schedule } from './schedule';
 
 const Step = z.int().min(0);
 const Digest = z.string().min(8);
@@ -27,15 +28,27 @@ export const Recipe = z.object({
   totalSteps: z.int().min(1),
   optimizer: Optimizer,
   schedule: Schedule,
+  weightAverage: WeightAverage.optional(),
   clipNorm: z.number().optional(),
   continues: z.object({ recipe: Digest, step: Step }).optional(),
+  /** The step that optimiser state began at, as zeros, where that is not 0: the optimiser counts its steps from there. */
+  stateFrom: Step.optional(),
 });
 export type Recipe = z.output<typeof Recipe>;
 
 /** Where a round starts: objects in the object store. `initial`: the program's initial parameters, empty optimiser state. */
 export const Checkpoint = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('initial') }),
-  z.object({ kind: z.literal('stored'), run: z.string(), track: z.string(), recipe: Digest, step: Step, rangeBorders: Borders }),
+  z.object({
+    kind: z.literal('stored'),
+    run: z.string(),
+    track: z.string(),
+    recipe: Digest,
+    step: Step,
+    rangeBorders: Borders,
+    /** The last slot of every range's state is the moving average of the weights. */
+    averaged: z.boolean().optional(),
+  }),
 ]);
 export type Checkpoint = z.output<typeof Checkpoint>;
 
@@ -89,6 +102,7 @@ export const RoundManifest = z.object({
   round: z.int(),
   step: Step,
   rangeBorders: Borders,
+  averaged: z.boolean().optional(),
   start: Checkpoint,
   /** Mean training loss of the newest step; null before the first. */
   loss: z.number().nullable(),

@@ -20,6 +20,16 @@ export async function readParams(store: ObjectStore, program: Program, from: Che
   );
 }
 
+/** The moving average of the weights: the last slot of each range's state. */
+async function readAverage(store: ObjectStore, from: Checkpoint & { kind: 'stored' }, into: Float32Array): Promise<void> {
+  await Promise.all(
+    filledRanges(from.rangeBorders).map(async (range) => {
+      const state = floatsOf(await store.get(names.checkpointState(from, from.step, range)));
+      into.set(state.subarray(state.length - (range.end - range.start)), range.start);
+    }),
+  );
+}
+
 /**
  * Optimiser state of any range, cut again out of every range it was written in. Zeros where there is none: at the start,
  * and where the optimiser before kept another number of slots.
@@ -53,7 +63,7 @@ export async function readExtra(store: ObjectStore, program: Program, from: Chec
   into.set(floatsOf(await store.get(names.checkpointState(from, from.step, extraRange(program.paramCount, program.bufferCount)))));
 }
 
-/** A committed round's parameters and running statistics, as flat vectors. */
+/** A committed round's parameters (their moving average, where the job asks for one) and running statistics, as flat vectors. */
 export async function readWeights(
   store: ObjectStore,
   program: Program,
@@ -61,7 +71,8 @@ export async function readWeights(
 ): Promise<{ params: Float32Array; buffers: Float32Array }> {
   const from = await checkpointOf(store, reference);
   const params = new Float32Array(program.paramCount);
-  await readParams(store, program, from, params);
+  if (from.kind === 'stored' && from.averaged) await readAverage(store, from, params);
+  else await readParams(store, program, from, params);
   const buffers = new Float32Array(program.bufferCount);
   if (from.kind === 'initial') {
     if (program.bufferCount > 0) buffers.set(floatsOf(await store.get(program.initialBuffers)));
@@ -77,6 +88,6 @@ async function checkpointOf(store: ObjectStore, reference: WeightsReference): Pr
   const name = names.manifest(reference, reference.round);
   const parsed = RoundManifest.safeParse(jsonOf(await store.get(name)));
   if (!parsed.success) throw new SmltError('VersionSkew', `${name} was written by another version of smlt: ${parsed.error.message}`);
-  const { run, track, recipe, step, rangeBorders, start, objects } = parsed.data;
-  return objects.length > 0 ? { kind: 'stored', run, track, recipe, step, rangeBorders } : start;
+  const { run, track, recipe, step, rangeBorders, averaged, start, objects } = parsed.data;
+  return objects.length > 0 ? { kind: 'stored', run, track, recipe, step, rangeBorders, averaged } : start;
 }

@@ -1,11 +1,11 @@
-import type { Optimizer } from '../contracts/optimizer';
-import { power } from './schedules';
+import type { Optimizer, WeightAverage } from '../contracts/optimizer';
+import { scalars as numbers } from './optimizers/arithmetic';
+import { compile, type Kernel } from './optimizers/kernel';
+import { averaging, ruleOf, type Rule } from './optimizers/rules';
 
 /*
- * Update rules with PyTorch's semantics (torch.optim SGD, Adam, AdamW; single-tensor form), elementwise and in place.
- * 1. Every operation is rounded to float32 by itself, and settings are float32 before the loop: a SIMD kernel that does
- *    the same operations in the same order gives the same bits. No fused multiply-add.
- * 2. Bias corrections are float64 scalars, made once a step from `step` alone; nothing about time lies in the slots.
+ * Update rules, elementwise and in place, so that any cut of the parameters gives the same bits. A rule is written once
+ * (optimizers/rules.ts) and compiled to WebAssembly SIMD (optimizers/kernel.ts).
  */
 
 export interface Update {
@@ -19,104 +19,59 @@ export interface Update {
   readonly step: number;
   readonly learningRate: number;
 }
+type Average = WeightAverage | undefined;
 
-/** Floats of state that the rule keeps for each parameter. */
-export function slotCount(optimizer: Optimizer): number {
-  switch (optimizer.kind) {
-    case 'sgd':
-      return optimizer.momentum === 0 ? 0 : 1;
-    case 'adam':
-    case 'adamw':
-      return 2;
+interface Compiled {
+  readonly rule: Rule;
+  kernel?: Kernel;
+}
+const known = new Map<string, Compiled>();
+function compiledRule(optimizer: Optimizer, average: Average): Compiled {
+  const key = JSON.stringify([optimizer, average]);
+  let compiled = known.get(key);
+  if (!compiled) {
+    const rule = ruleOf(optimizer);
+    known.set(key, (compiled = { rule: average ? averaging(rule, average.decay) : rule }));
   }
+  return compiled;
+}
+
+/** Floats of state that the rule keeps for each parameter. The average of the weights, where there is one, is the last. */
+export const slotCount = (optimizer: Optimizer, average?: Average): number => compiledRule(optimizer, average).rule.slots;
+
+function check({ kind }: Optimizer, rule: Rule, { params, gradient, slots }: Update): void {
+  const slotLength = params.length * rule.slots;
+  if (gradient.length !== params.length || slots.length !== slotLength)
+    throw new Error(
+      `${kind} over ${params.length} parameters: expected ${params.length} gradients and ${slotLength} floats of state, got ${gradient.length} and ${slots.length}`,
+    );
 }
 
 /** One step of the rule over a slice of the parameters. */
-export function update(optimizer: Optimizer, args: Update): void {
+export function update(optimizer: Optimizer, args: Update, average?: Average): void {
+  const compiled = compiledRule(optimizer, average);
+  check(optimizer, compiled.rule, args);
+  compiled.kernel ??= compile(compiled.rule);
+  compiled.kernel.run(args.params, args.gradient, args.slots, Object.values(compiled.rule.scalars(args.step, args.learningRate)));
+}
+
+/** The same bits, one element at a time: what the compiled rule is tested against. */
+export function updateByElements(optimizer: Optimizer, args: Update, average?: Average): void {
+  const { rule } = compiledRule(optimizer, average);
+  check(optimizer, rule, args);
   const { params, gradient, slots } = args;
-  const slotLength = params.length * slotCount(optimizer);
-  if (gradient.length !== params.length || slots.length !== slotLength)
-    throw new Error(
-      `${optimizer.kind} over ${params.length} parameters: expected ${params.length} gradients and ${slotLength} floats of state, got ${gradient.length} and ${slots.length}`,
-    );
-  const learningRate = Math.fround(args.learningRate);
-  switch (optimizer.kind) {
-    case 'sgd': {
-      const decay = Math.fround(optimizer.weightDecay);
-      if (optimizer.momentum === 0) sgd(params, gradient, learningRate, decay);
-      else sgdMomentum(params, gradient, slots, learningRate, decay, Math.fround(optimizer.momentum), optimizer.nesterov);
-      return;
-    }
-    case 'adam':
-    case 'adamw': {
-      const decoupled = optimizer.kind === 'adamw';
-      adam(params, gradient, slots.subarray(0, params.length), slots.subarray(params.length), {
-        beta2: Math.fround(optimizer.beta2),
-        fresh1: Math.fround(1 - optimizer.beta1),
-        fresh2: Math.fround(1 - optimizer.beta2),
-        epsilon: Math.fround(optimizer.epsilon),
-        decay: decoupled ? 0 : Math.fround(optimizer.weightDecay),
-        keep: decoupled ? Math.fround(1 - args.learningRate * optimizer.weightDecay) : 1,
-        minusStepSize: Math.fround(-args.learningRate / (1 - power(optimizer.beta1, args.step + 1))),
-        correction2: Math.fround(Math.sqrt(1 - power(optimizer.beta2, args.step + 1))),
-      });
-      return;
-    }
+  const { length } = params;
+  const rounded = Object.entries(rule.scalars(args.step, args.learningRate)).map(([name, value]) => [name, Math.fround(value)] as const);
+  const k = Object.fromEntries(rounded);
+  for (let i = 0; i < length; i++) {
+    const old = { p: params[i]!, g: gradient[i]!, slots: Array.from({ length: rule.slots }, (_, slot) => slots[slot * length + i]!) };
+    const made = rule.element(numbers, old, k);
+    params[i] = made.p;
+    made.slots.forEach((value, slot) => (slots[slot * length + i] = value));
   }
 }
 
-const { fround, sqrt } = Math;
-
-function sgd(params: Float32Array, gradient: Float32Array, learningRate: number, decay: number): void {
-  for (let i = 0; i < params.length; i++) {
-    const p = params[i]!;
-    const d = fround(gradient[i]! + fround(decay * p));
-    params[i] = fround(p - fround(learningRate * d));
-  }
-}
-
-function sgdMomentum(
-  params: Float32Array,
-  gradient: Float32Array,
-  velocity: Float32Array,
-  learningRate: number,
-  decay: number,
-  momentum: number,
-  nesterov: boolean,
-): void {
-  for (let i = 0; i < params.length; i++) {
-    const p = params[i]!;
-    const d = fround(gradient[i]! + fround(decay * p));
-    const v = fround(fround(momentum * velocity[i]!) + d);
-    velocity[i] = v;
-    const direction = nesterov ? fround(d + fround(momentum * v)) : v;
-    params[i] = fround(p - fround(learningRate * direction));
-  }
-}
-
-interface AdamScalars {
-  readonly beta2: number;
-  readonly fresh1: number;
-  readonly fresh2: number;
-  readonly epsilon: number;
-  readonly decay: number;
-  readonly keep: number;
-  readonly minusStepSize: number;
-  readonly correction2: number;
-}
-function adam(params: Float32Array, gradient: Float32Array, first: Float32Array, second: Float32Array, scalars: AdamScalars): void {
-  const { beta2, fresh1, fresh2, epsilon, decay, keep, minusStepSize, correction2 } = scalars;
-  for (let i = 0; i < params.length; i++) {
-    const p = fround(params[i]! * keep);
-    const g = fround(gradient[i]! + fround(decay * p));
-    const m = fround(first[i]! + fround(fresh1 * fround(g - first[i]!)));
-    const v = fround(fround(beta2 * second[i]!) + fround(fround(fresh2 * g) * g));
-    first[i] = m;
-    second[i] = v;
-    const denominator = fround(fround(fround(sqrt(v)) / correction2) + epsilon);
-    params[i] = fround(p + fround(fround(minusStepSize * m) / denominator));
-  }
-}
+const { fround } = Math;
 
 /** Running statistics (batch normalisation): running = running * (1 - momentum) + observed * momentum, float32, in place. */
 export function blendBuffers(running: Float32Array, observed: Float32Array, momentum: number): void {

@@ -45,7 +45,7 @@ export class Layout {
     const own = { start: rangeBorders[worker]!, end: rangeBorders[worker + 1]! };
     this.own = own.end > own.start ? own : undefined;
     this.ownsExtra = worker === 0;
-    this.slots = slotCount(plan.recipeBody.optimizer);
+    this.slots = slotCount(plan.recipeBody.optimizer, plan.recipeBody.weightAverage);
     this.#shape = { rangeBorders, bufferCount: program.bufferCount };
   }
 

@@ -58,7 +58,7 @@ async function loadFromExchange({ layout, exchange, workspace }: Turn, step: num
 }
 
 /** The round's first step lies in the object store, under the cut of the round before; own states are cut again. */
-async function loadStart({ layout, store, workspace, plan: { start } }: Turn): Promise<void> {
+async function loadStart({ layout, store, workspace, plan: { start, first, recipeBody } }: Turn): Promise<void> {
   const { program } = layout;
   const { params, slots, extra } = workspace;
   // A value's name includes the recipe it was made by; the start may come from another one.
@@ -69,9 +69,11 @@ async function loadStart({ layout, store, workspace, plan: { start } }: Turn): P
     params.nowHolds(paramsName);
   }
   if (layout.own) {
-    const name = from ? names.state(from, from.step, layout.own) : `${program.initialParams} ${layout.own.start}-${layout.own.end} zeros`;
+    const begins = from === undefined || first === recipeBody.stateFrom;
+    const name = begins ? `${program.initialParams} ${layout.own.start}-${layout.own.end} zeros` : names.state(from, from.step, layout.own);
     if (!slots.holds(name, (layout.own.end - layout.own.start) * layout.slots)) {
-      await readSlots(store, start, layout.own, layout.slots, slots.values);
+      if (begins) slots.values.fill(0);
+      else await readSlots(store, start, layout.own, layout.slots, slots.values);
       slots.nowHolds(name);
     }
   }

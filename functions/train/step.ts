@@ -136,17 +136,17 @@ export class Steps {
   /** In place, so what the workspace holds has no name until the step is whole. */
   #advance(step: number, means: ReadonlyMap<string, Float32Array>): void {
     const { layout, workspace, plan } = this.turn;
-    const { optimizer, schedule, totalSteps } = plan.recipeBody;
+    const { optimizer, schedule, totalSteps, weightAverage, stateFrom = 0 } = plan.recipeBody;
     const { params, slots, extra } = workspace;
     for (const held of [params, slots, extra]) held.forget();
     if (layout.own) {
-      update(optimizer, {
-        params: slice(params.values, layout.own),
-        gradient: means.get(keyOf(layout.own))!,
-        slots: slots.values,
-        step,
-        learningRate: learningRateAt(optimizer, schedule, step, totalSteps),
-      });
+      const learningRate = learningRateAt(optimizer, schedule, step, totalSteps);
+      const gradient = means.get(keyOf(layout.own))!;
+      update(
+        optimizer,
+        { params: slice(params.values, layout.own), gradient, slots: slots.values, step: step - stateFrom, learningRate },
+        weightAverage,
+      );
     }
     if (!layout.ownsExtra) return;
     const { bufferCount, buffers } = layout.program;

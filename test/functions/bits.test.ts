@@ -1,4 +1,5 @@
 /** @jest-environment ./test/support/native-arrays.ts */
+import { Optimizer } from '../../contracts/optimizer';
 import { adam, classes, Rig, type RigOptions, type Track } from './rig';
 
 const STEPS = 6;
@@ -31,6 +32,7 @@ const jobs: Record<string, RigOptions> = {
     optimizer: { kind: 'sgd', learningRate: 0.05, momentum: 0.9, nesterov: true, weightDecay: 0.01 },
     schedule: { kind: 'cosine', minimumFactor: 0.1, warmupSteps: 2 },
   },
+  'NAdam and a moving average of the weights': { optimizer: Optimizer.parse({ kind: 'nadam', learningRate: 0.01 }), weightAverage: { decay: 0.5 } },
   'plain gradient descent, which keeps no state': { optimizer: { kind: 'sgd', learningRate: 0.05, momentum: 0, nesterov: false, weightDecay: 0 } },
 };
 
@@ -83,6 +85,22 @@ describe.each(Object.entries(jobs))('with %s', (_, options) => {
 });
 
 describe('a recipe that changes between rounds', () => {
+  it('begins the state of another optimiser with zeros and counts its steps from there, for every allocation', async () => {
+    const rig = await Rig.open();
+    const rmsprop = Optimizer.parse({ kind: 'rmsprop', learningRate: 0.01, momentum: 0.5 });
+    const weightsAfter = async (name: string, workers: number, stateFrom: number | undefined) => {
+      const track = rig.track(name);
+      await track.round({ workers, steps: 2 });
+      for (const steps of [1, 2])
+        await track.round({ workers: steps, steps, change: { recipe: `recipe-${name}`, recipeBody: { optimizer: rmsprop, stateFrom } } });
+      return track.weightsSha256();
+    };
+    // Adam's state has as many floats: taken over, its first moment would be read as a square.
+    const [taken, begun, again] = [await weightsAfter('taken', 1, undefined), await weightsAfter('begun', 1, 2), await weightsAfter('again', 3, 2)];
+    expect(begun).toBe(again);
+    expect(begun).not.toBe(taken);
+    await rig.close();
+  });
   it("starts from the old one's weights, with the same bits for every allocation", async () => {
     const rig = await Rig.open();
     const sgd = { kind: 'sgd', learningRate: 0.1, momentum: 0.9, nesterov: false, weightDecay: 0 } as const;

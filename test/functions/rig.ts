@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Layer, Loss } from '../../contracts/model';
 import { names } from '../../contracts/names';
-import type { Optimizer, Schedule } from '../../contracts/optimizer';
+import type { Optimizer, WeightAverage } from '../../contracts/optimizer';
+import type { Schedule } from '../../contracts/schedule';
 import { RoundManifest, type Assignment, type Checkpoint, type RoundPlan, type TrainAnswer } from '../../contracts/round';
 import { checkpointNames, wholeNames } from '../../contracts/step-names';
 import { bytesOf, jsonBytes, jsonOf, sha256Of } from '../../functions/bytes';
@@ -30,6 +31,7 @@ export interface RigOptions {
   optimizer?: Optimizer;
   schedule?: Schedule;
   clipNorm?: number;
+  weightAverage?: WeightAverage;
   reproducibility?: 'bits' | 'values';
   times?: Partial<RoundPlan['times']>;
 }
@@ -63,7 +65,7 @@ export class Rig {
   dataUri = '';
   dataSha256 = '';
   #root = '';
-  readonly options: Required<Omit<RigOptions, 'clipNorm'>> & { clipNorm: number | undefined };
+  readonly options: Required<Omit<RigOptions, 'clipNorm' | 'weightAverage'>> & Pick<RigOptions, 'clipNorm' | 'weightAverage'>;
 
   private constructor(options: RigOptions) {
     this.options = {
@@ -76,7 +78,6 @@ export class Rig {
       schedule: { kind: 'constant', warmupSteps: 0 },
       reproducibility: 'bits',
       ...options,
-      clipNorm: options.clipNorm,
       times: { waitMs: 25, giveUpMs: 3_000, lookMs: 10, marginMs: 50, ...options.times },
     };
   }
@@ -189,7 +190,7 @@ export class Track {
 
   async plan({ workers, steps, laneBorders, change }: RoundOptions): Promise<RoundPlan> {
     const { rig } = this;
-    const { optimizer, schedule, clipNorm, lanes, batchSize, reproducibility, times } = rig.options;
+    const { optimizer, schedule, clipNorm, weightAverage, lanes, batchSize, reproducibility, times } = rig.options;
     const program = await readProgram(rig.store, rig.programDigest);
     this.#cut = {
       laneBorders: laneBorders ?? cutLanes(lanes, workers),
@@ -211,6 +212,7 @@ export class Track {
         optimizer,
         schedule,
         ...(clipNorm === undefined ? {} : { clipNorm }),
+        ...(weightAverage === undefined ? {} : { weightAverage }),
       },
       round: this.#round,
       first: this.step,
@@ -276,12 +278,26 @@ export class Track {
         return { name, sha256: info.sha256 };
       }),
     );
-    const manifest: RoundManifest = { formatVersion: 1, run, track, recipe, round, step, rangeBorders: cut.rangeBorders, start, loss: null, objects };
+    const averaged = plan.recipeBody.weightAverage ? true : undefined;
+    const manifest: RoundManifest = {
+      formatVersion: 1,
+      run,
+      track,
+      recipe,
+      round,
+      step,
+      rangeBorders: cut.rangeBorders,
+      averaged,
+      start,
+      loss: null,
+      objects,
+    };
     const stored = RoundManifest.parse(jsonOf(await store.decide(names.manifest(plan, round), jsonBytes(manifest))));
     const live = await exchange.list(names.steps(plan));
     await exchange.delete(live.filter((name) => stepOf(name) < stored.step));
     this.step = stored.step;
-    if (stored.objects.length > 0) this.start = { kind: 'stored', run, track, recipe, step: stored.step, rangeBorders: stored.rangeBorders };
+    if (stored.objects.length > 0)
+      this.start = { kind: 'stored', run, track, recipe, step: stored.step, rangeBorders: stored.rangeBorders, averaged };
     this.#round++;
   }
 

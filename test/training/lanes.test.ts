@@ -10,7 +10,8 @@ import { blockElements, cutLanes, cutRanges } from '../../training/cut';
 import { clipFactor, globalNorm, rangeNorms } from '../../training/norms';
 import { learningRateAt } from '../../training/schedules';
 import { blendBuffers, slotCount, update } from '../../training/optimizers';
-import type { Optimizer, Schedule } from '../../contracts/optimizer';
+import type { Optimizer } from '../../contracts/optimizer';
+import type { Schedule } from '../../contracts/schedule';
 
 const fixtures = path.join(__dirname, 'fixtures');
 const span = (start: number, end: number) => ({ start, end });

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
-import { Optimizer, Schedule } from '../../contracts/optimizer';
-import { cosinePi, learningRateAt, power } from '../../training/schedules';
+import { Optimizer } from '../../contracts/optimizer';
+import { Schedule } from '../../contracts/schedule';
+import { cosinePi, power } from '../../training/elementary';
+import { learningRateAt } from '../../training/schedules';
 
 const optimizer = Optimizer.parse({ kind: 'sgd', learningRate: 0.2 });
 const curve = (schedule: Parameters<typeof Schedule.parse>[0], steps: number[], total = 100) =>
