@@ -5,7 +5,7 @@ import { SmltError } from '../contracts/errors';
 import { sha256Hex } from '../storage';
 import { finishManifest, packDataSet, type RawDataSet } from '../training/data-set';
 import { decodeNpy } from '../training/npy';
-import { decodeSafetensors } from '../training/safetensors';
+import { decodeSafetensors, floatsFrom, isFloatDtype } from '../training/safetensors';
 
 export interface PackOptions {
   readonly kind: 'class' | 'values' | undefined;
@@ -79,8 +79,10 @@ function fromSafetensors(bytes: Uint8Array, name: string | undefined): Array_ {
   const wanted = name ?? (tensors.size === 1 ? [...tensors.keys()][0] : undefined);
   const tensor = wanted === undefined ? undefined : tensors.get(wanted);
   if (!tensor) throw new SmltError('BadData', `expected file.safetensors:tensor with one of ${[...tensors.keys()].join(', ')}`);
-  const { shape, data } = tensor;
-  return { shape, values: data instanceof BigInt64Array ? Float64Array.from(data, Number) : data, integers: !(data instanceof Float32Array || data instanceof Float64Array) }; // prettier-ignore
+  const { shape, data, dtype } = tensor;
+  const half = dtype === 'F16' || dtype === 'BF16';
+  const values = data instanceof BigInt64Array ? Float64Array.from(data, Number) : half ? floatsFrom(tensor) : data;
+  return { shape, values, integers: !isFloatDtype(dtype) };
 }
 
 function largest(values: ArrayLike<number>): number {

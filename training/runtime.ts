@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import * as ort from 'onnxruntime-node';
 import { SmltError } from '../contracts/errors';
 import type { Program } from '../contracts/program';
+import type { Feed } from './gradients';
 import { probeModel } from './cpu-probe-model';
 
 /**
@@ -187,6 +188,26 @@ export async function openModel(model: Uint8Array, featureShape: readonly number
     },
     close: () => session.release(),
   };
+}
+
+/**
+ * Runs a graph once and gives all its outputs. What it has no input for is left out.
+ * @throws {SmltError} `InvalidModel` when ONNX Runtime refuses the graph or fails in it
+ */
+export async function runGraph(graph: Uint8Array, feeds: Readonly<Record<string, Feed>>): Promise<Record<string, Float32Array>> {
+  const session = await open(graph, 'training');
+  try {
+    const taken = new Set(session.inputNames);
+    const tensors = Object.entries(feeds).flatMap(([name, { type, shape, data }]) =>
+      taken.has(name) ? [[name, new ort.Tensor(type, data as Float32Array, shape)] as const] : [],
+    );
+    const results = await session.run(Object.fromEntries(tensors));
+    return Object.fromEntries(session.outputNames.map((name) => [name, results[name]?.data as Float32Array]));
+  } catch (error) {
+    throw new SmltError('InvalidModel', `ONNX Runtime fails in the training graph: ${(error as Error).message}`, { cause: error });
+  } finally {
+    await session.release();
+  }
 }
 
 let cpuClassOfProcess: Promise<string> | undefined;

@@ -1,4 +1,5 @@
 import { SmltError } from '../contracts/errors';
+import { fromBfloat16, fromFloat16 } from './onnx/half';
 
 /*
  * The safetensors format (huggingface/safetensors, README "Format"): u64 header length, JSON header, then the bytes of all
@@ -8,24 +9,39 @@ import { SmltError } from '../contracts/errors';
 const dtypes = {
   F64: Float64Array,
   F32: Float32Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
   I64: BigInt64Array,
   I32: Int32Array,
+  U32: Uint32Array,
   I16: Int16Array,
+  U16: Uint16Array,
   I8: Int8Array,
   U8: Uint8Array,
+  BOOL: Uint8Array,
 } as const;
 export type Dtype = keyof typeof dtypes;
-export type TensorData = Float64Array | Float32Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
+export type TensorData = Float64Array | Float32Array | BigInt64Array | Int32Array | Uint32Array | Int16Array | Uint16Array | Int8Array | Uint8Array;
 
 export interface SafeTensor {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
+  /** Halves (F16, BF16) are their bits: `floatsFrom` reads them. */
   readonly data: TensorData;
 }
 export interface SafeFile {
   readonly tensors: ReadonlyMap<string, SafeTensor>;
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+export const isFloatDtype = (dtype: Dtype): boolean => dtype === 'F64' || dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+
+/** A tensor's elements as float32, rounded where they are wider; whole numbers stay exact below 2^24. */
+export function floatsFrom({ dtype, data }: SafeTensor): Float32Array {
+  if (data instanceof Float32Array) return data;
+  if (dtype === 'F16' || dtype === 'BF16') return Float32Array.from(data as Uint16Array, dtype === 'F16' ? fromFloat16 : fromBfloat16);
+  return data instanceof BigInt64Array ? Float32Array.from(data, Number) : Float32Array.from(data);
 }
 
 /** The specification's own limit. */

@@ -9,6 +9,7 @@ import { EXIT, exitCodeOfError } from './exit-codes';
 import { initCommand } from './init';
 import { listCommand } from './list';
 import { logsCommand } from './logs';
+import { modelCommand } from './model';
 import { note, painter, printJson } from './output';
 import { predictCommand } from './predict';
 import { pullCommand } from './pull';
@@ -32,6 +33,7 @@ function program(): Command {
     predictCommand(),
     pullCommand(),
     dataCommand(),
+    modelCommand(),
     devCommand(),
     workerCommand(),
     logsCommand(),
