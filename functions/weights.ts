@@ -3,8 +3,9 @@ import { names, type Span } from '../contracts/names';
 import type { Program } from '../contracts/program';
 import { RoundManifest, type Checkpoint } from '../contracts/round';
 import { SmltError } from '../contracts/errors';
-import { extraRange, filledRanges } from '../contracts/step-names';
+import { extraRange, filledRanges, LOSSES_KEPT } from '../contracts/step-names';
 import type { ObjectStore } from '../storage/object-store';
+import { resetCounters } from '../training/plateau';
 import { floatsOf, jsonOf } from './bytes';
 
 /** A checkpoint's parameters, put together from the ranges it was written in. */
@@ -53,14 +54,17 @@ export async function readSlots(store: ObjectStore, from: Checkpoint, range: Spa
   );
 }
 
-/** Running statistics, then the loss window; no losses at the start. */
+/** Running statistics, then the loss window, then counters of the schedule; no losses at the start, or of another schedule. */
 export async function readExtra(store: ObjectStore, program: Program, from: Checkpoint, into: Float32Array): Promise<void> {
   if (from.kind === 'initial') {
     into.fill(NaN);
+    resetCounters(into.subarray(program.bufferCount + LOSSES_KEPT));
     if (program.bufferCount > 0) into.set(floatsOf(await store.get(program.initialBuffers)));
     return;
   }
-  into.set(floatsOf(await store.get(names.checkpointState(from, from.step, extraRange(program.paramCount, program.bufferCount)))));
+  const state = floatsOf(await store.get(names.checkpointState(from, from.step, extraRange(program.paramCount, program.bufferCount))));
+  into.set(state.subarray(0, into.length));
+  if (state.length < into.length) resetCounters(into.subarray(program.bufferCount + LOSSES_KEPT));
 }
 
 /** A committed round's parameters (their moving average, where the job asks for one) and running statistics, as flat vectors. */

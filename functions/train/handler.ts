@@ -14,7 +14,6 @@ import type { World } from '../world';
 import { awaitDurable, keepCheckpoint, warmForNextRound } from './checkpoint';
 import { laneSpan, openSessions } from './gradients';
 import { Layout } from './layout';
-import { extraLength } from './load';
 import { resolve } from './resolve';
 import { Steps } from './step';
 import { Sweep } from './sweep';
@@ -117,7 +116,7 @@ async function goOn(turn: Turn, steps: Steps, sweep: Sweep): Promise<Outcome> {
 /** The loss of the newest step, from the one who owns it. */
 async function done({ layout, store, plan }: Turn): Promise<Outcome> {
   if (!layout.ownsExtra) return { kind: 'done', step: plan.last, loss: null };
-  const extra = new Float32Array(extraLength(layout));
+  const extra = new Float32Array(layout.extraLength);
   await readExtra(store, layout.program, { kind: 'stored', ...layout.id, step: plan.last, rangeBorders: plan.cut.rangeBorders }, extra);
   const loss = extra[layout.program.bufferCount + plan.last - 1 - lossWindowStart(plan.last)]!;
   return { kind: 'done', step: plan.last, loss: Number.isFinite(loss) ? loss : null };

@@ -1,8 +1,9 @@
 import { names, type RecipeId, type Span } from '../../contracts/names';
 import type { Program } from '../../contracts/program';
 import type { RoundPlan } from '../../contracts/round';
-import { checkpointNames, extraRange, filledRanges, wholeNames } from '../../contracts/step-names';
+import { checkpointNames, extraRange, filledRanges, LOSSES_KEPT, wholeNames } from '../../contracts/step-names';
 import { slotCount } from '../../training/optimizers';
+import { counterLength } from '../../training/plateau';
 import { treeNodes } from '../../training/tree';
 
 export interface NeededPartial {
@@ -23,6 +24,8 @@ export class Layout {
   /** The parameters this worker owns; undefined where it owns none. */
   readonly own: Span | undefined;
   readonly ownsExtra: boolean;
+  /** Reads the extra state: its owner, and everybody where its counters decide the learning rate. */
+  readonly needsExtra: boolean;
   /** Floats of optimiser state a parameter. */
   readonly slots: number;
   readonly #allNodes: readonly Span[];
@@ -45,6 +48,7 @@ export class Layout {
     const own = { start: rangeBorders[worker]!, end: rangeBorders[worker + 1]! };
     this.own = own.end > own.start ? own : undefined;
     this.ownsExtra = worker === 0;
+    this.needsExtra = this.ownsExtra || counterLength(plan.recipeBody.schedule) > 0;
     this.slots = slotCount(plan.recipeBody.optimizer, plan.recipeBody.weightAverage);
     this.#shape = { rangeBorders, bufferCount: program.bufferCount };
   }
@@ -59,6 +63,14 @@ export class Layout {
   /** Ranges whose sums this worker makes. */
   get ownRanges(): Span[] {
     return [...(this.own ? [this.own] : []), ...(this.ownsExtra ? [this.extra] : [])];
+  }
+
+  /** Floats of the extra state: running statistics, losses, counters of the schedule. */
+  get extraLength(): number {
+    return this.program.bufferCount + LOSSES_KEPT + counterLength(this.plan.recipeBody.schedule);
+  }
+  counters(extraState: Float32Array): Float32Array {
+    return extraState.subarray(this.program.bufferCount + LOSSES_KEPT);
   }
 
   ownPartials(step: number): string[] {

@@ -1,5 +1,4 @@
 import { names, type Span } from '../../contracts/names';
-import { LOSSES_KEPT } from '../../contracts/step-names';
 import { floatsOf } from '../bytes';
 import { readParams, readExtra, readSlots } from '../weights';
 import type { Layout } from './layout';
@@ -11,7 +10,6 @@ export const heldNames = {
   slots: (layout: Layout, step: number, own: Span) => layout.state(step, own),
   extra: (layout: Layout, step: number) => layout.state(step, layout.extra),
 };
-export const extraLength = (layout: Layout) => layout.program.bufferCount + LOSSES_KEPT;
 
 /** Loads params and own states of a step, from memory where it holds them. False when any of it is gone. */
 export async function loadStep(turn: Turn, step: number): Promise<boolean> {
@@ -47,9 +45,9 @@ async function loadFromExchange({ layout, exchange, workspace }: Turn, step: num
       slots.nowHolds(name);
     }
   }
-  if (layout.ownsExtra) {
+  if (layout.needsExtra) {
     const name = heldNames.extra(layout, step);
-    if (!extra.holds(name, extraLength(layout))) {
+    if (!extra.holds(name, layout.extraLength)) {
       if (!(await read(name, extra.values))) return false;
       extra.nowHolds(name);
     }
@@ -77,9 +75,9 @@ async function loadStart({ layout, store, workspace, plan: { start, first, recip
       slots.nowHolds(name);
     }
   }
-  if (layout.ownsExtra) {
+  if (layout.needsExtra) {
     const name = from ? names.state(from, from.step, layout.extra) : program.initialBuffers;
-    if (!extra.holds(name, extraLength(layout))) {
+    if (!extra.holds(name, layout.extraLength)) {
       await readExtra(store, program, start, extra.values);
       extra.nowHolds(name);
     }

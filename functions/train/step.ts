@@ -3,6 +3,7 @@ import { names, type Span } from '../../contracts/names';
 import { addLoss } from '../../contracts/step-names';
 import { clipFactor, globalNorm, rangeNorms, scaleBy } from '../../training/norms';
 import { blendBuffers, update } from '../../training/optimizers';
+import { countLoss, reductionsOf } from '../../training/plateau';
 import { learningRateAt } from '../../training/schedules';
 import { divide } from '../../training/kernels';
 import { NodeSums, type NodeSum } from '../../training/tree';
@@ -54,18 +55,24 @@ export class Steps {
     for (const [key, mean] of means) this.#reducers.get(key)!.recycle(mean);
   }
 
-  /** Reads the other owners' params of a step; the workspace holds the step then. */
+  /** Reads the other owners' params of a step, and where they decide its rate the counters; the workspace holds the step then. */
   async readParams(step: number): Promise<void> {
     const { layout, workspace } = this.turn;
-    const { params } = workspace;
+    const { params, extra } = workspace;
     const others = new Map(layout.paramRanges.filter(({ start }) => start !== layout.own?.start).map((range) => [layout.params(step, range), range]));
+    const readsExtra = layout.needsExtra && !layout.ownsExtra;
     await gather(this.turn, {
       step: step - 1,
-      names: [...others.keys()],
+      names: [...others.keys(), ...(readsExtra ? [layout.state(step, layout.extra)] : [])],
       published: layout.published(step),
-      take: (name, bytes) => params.values.set(floatsOf(bytes), others.get(name)!.start),
+      take(name, bytes) {
+        const range = others.get(name);
+        if (range) params.values.set(floatsOf(bytes), range.start);
+        else extra.values.set(floatsOf(bytes));
+      },
     });
     params.nowHolds(heldNames.params(layout, step));
+    if (readsExtra) extra.nowHolds(heldNames.extra(layout, step));
   }
 
   async #publishPartials(step: number, sums: readonly NodeSum[]): Promise<void> {
@@ -140,7 +147,7 @@ export class Steps {
     const { params, slots, extra } = workspace;
     for (const held of [params, slots, extra]) held.forget();
     if (layout.own) {
-      const learningRate = learningRateAt(optimizer, schedule, step, totalSteps);
+      const learningRate = learningRateAt(optimizer, schedule, step, totalSteps, reductionsOf(layout.counters(extra.values)));
       const gradient = means.get(keyOf(layout.own))!;
       update(
         optimizer,
@@ -155,6 +162,7 @@ export class Steps {
       blendBuffers(extra.values.subarray(offset, offset + length), observed.subarray(offset, offset + length), momentum);
     // At absolute step numbers: in another round, after a cut, the same step has the same state.
     addLoss(extra.values.subarray(bufferCount), step, observed[bufferCount]!);
+    countLoss(schedule, layout.counters(extra.values), step, observed[bufferCount]!);
   }
 
   /** State first, then params. */

@@ -1,5 +1,6 @@
 /** @jest-environment ./test/support/native-arrays.ts */
 import { Optimizer } from '../../contracts/optimizer';
+import { Schedule } from '../../contracts/schedule';
 import { adam, classes, Rig, type RigOptions, type Track } from './rig';
 
 const STEPS = 6;
@@ -33,6 +34,10 @@ const jobs: Record<string, RigOptions> = {
     schedule: { kind: 'cosine', minimumFactor: 0.1, warmupSteps: 2 },
   },
   'NAdam and a moving average of the weights': { optimizer: Optimizer.parse({ kind: 'nadam', learningRate: 0.01 }), weightAverage: { decay: 0.5 } },
+  'a rate that falls on a plateau of the loss': {
+    optimizer: { kind: 'sgd', learningRate: 0.5, momentum: 0.5, nesterov: false, weightDecay: 0 },
+    schedule: Schedule.parse({ kind: 'reduce-on-plateau', everySteps: 1, patience: 0, factor: 0.5, threshold: 0.2 }),
+  },
   'plain gradient descent, which keeps no state': { optimizer: { kind: 'sgd', learningRate: 0.05, momentum: 0, nesterov: false, weightDecay: 0 } },
 };
 

@@ -1,12 +1,52 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import fc from 'fast-check';
 import { Optimizer } from '../../contracts/optimizer';
 import { Schedule } from '../../contracts/schedule';
-import { cosinePi, power } from '../../training/elementary';
+import { cosinePi, exponential, logarithm, power, powerOf } from '../../training/elementary';
+import { countLoss, counterLength, reductionsOf, resetCounters } from '../../training/plateau';
 import { learningRateAt } from '../../training/schedules';
 
 const optimizer = Optimizer.parse({ kind: 'sgd', learningRate: 0.2 });
 const curve = (schedule: Parameters<typeof Schedule.parse>[0], steps: number[], total = 100) =>
   steps.map((step) => learningRateAt(optimizer, Schedule.parse(schedule), step, total));
+
+interface Rates {
+  readonly rate: number;
+  readonly steps: number;
+  readonly losses: number[];
+  readonly cases: readonly { readonly schedule: { kind: string }; readonly rates: number[] }[];
+}
+const torch = JSON.parse(readFileSync(path.join(__dirname, 'fixtures', 'torch-schedules.json'), 'utf8')) as Rates;
+
+describe("PyTorch's schedulers, warm-up before them too (fixtures/make_torch_schedules.py)", () => {
+  it.each(torch.cases.map(({ schedule, rates }) => [JSON.stringify(schedule), schedule, rates] as const))(
+    'give the same rate at every step: %s',
+    (_name, given, rates) => {
+      const schedule = Schedule.parse(given);
+      const counters = new Float32Array(counterLength(schedule));
+      resetCounters(counters);
+      const own = torch.losses.map((loss, step) => {
+        const rate = learningRateAt(optimizer, schedule, step, torch.steps, reductionsOf(counters));
+        countLoss(schedule, counters, step, loss);
+        return rate;
+      });
+      expect(own).toEqual(rates.map((rate) => expect.closeTo(rate, 14)));
+      if (schedule.kind === 'reduce-on-plateau') expect(reductionsOf(counters)).toBeGreaterThan(0);
+    },
+  );
+});
+
+describe('schedule settings', () => {
+  it.each([
+    [{ kind: 'linear' }, 'unknown schedule; expected kind constant, step, multistep, exponential, cosine, cosine-restarts'],
+    [{ kind: 'multistep', atSteps: [5, 5] }, 'expected rising steps'],
+    [{ kind: 'exponential', factor: 1.1 }, 'expected at most 1'],
+    [{ kind: 'one-cycle', riseShare: 1 }, 'expected less than 1'],
+  ])('%j is refused: %s', (given, message) => {
+    expect(() => Schedule.parse(given)).toThrow(message);
+  });
+});
 
 describe('learning-rate schedules', () => {
   it('stay constant', () => {
@@ -45,4 +85,14 @@ describe('learning-rate schedules', () => {
 it('the own cosine and power differ from the library by less than 1e-15, and 1e-12 of the value', () => {
   for (let i = 0; i <= 1_000; i++) expect(Math.abs(cosinePi(i / 1_000) - Math.cos((Math.PI * i) / 1_000))).toBeLessThan(1e-15);
   for (const exponent of [0, 1, 2, 7, 100, 12_345]) expect(power(0.999, exponent) / Math.pow(0.999, exponent)).toBeCloseTo(1, 12);
+});
+
+it('the own exponential, logarithm and power of a fraction are within 4 units in the last place of the library', () => {
+  const near = (own: number, library: number) => expect(Math.abs(own / library - 1)).toBeLessThan(1e-15);
+  for (let i = 1; i <= 400; i++) {
+    near(exponential((i - 200) / 13), Math.exp((i - 200) / 13));
+    if (i !== 100) near(logarithm(i / 100), Math.log(i / 100));
+    near(powerOf(i / 400, 0.9), Math.pow(i / 400, 0.9));
+  }
+  expect([powerOf(0, 0.5), powerOf(1, 0.3), logarithm(1), exponential(0)]).toEqual([0, 1, 0, 1]);
 });
