@@ -1,7 +1,8 @@
 /** @type {import('jest').Config} */
 module.exports = {
   testEnvironment: 'node',
-  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // What needs other frameworks has a command of its own: npm run test:frameworks.
+  testMatch: ['<rootDir>/test/**/*.test.ts', '!<rootDir>/test/frameworks/**'],
   transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } }] },
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.cache'],
   maxWorkers: 2,

@@ -1,4 +1,6 @@
 import type { DataSetManifest } from '../contracts/data-set';
+import type { PythonRuntime } from '../contracts/functions';
+import type { PythonModel } from '../contracts/model';
 import type { FunctionPlatform } from '../platforms/platform';
 import type { Exchange } from '../storage/exchange';
 import type { ObjectStore } from '../storage/object-store';
@@ -14,5 +16,7 @@ export interface EngineDependencies {
   readonly readDataSet: (uri: string) => Promise<DataSetManifest>;
   /** The first samples of a data set, each as its flat features. */
   readonly readSamples: (uri: string, count: number) => Promise<number[][]>;
+  /** The Python that a program's functions run on, made where it is not there yet. */
+  readonly findPython: (model: PythonModel, tell: (line: string) => void) => Promise<PythonRuntime>;
   readonly nowMs: () => number;
 }

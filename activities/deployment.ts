@@ -1,5 +1,5 @@
 import { SmltError } from '../contracts/errors';
-import { EvaluateAnswer, ExportAnswer, PredictAnswer, type WeightsReference } from '../contracts/functions';
+import { EvaluateAnswer, ExportAnswer, PredictAnswer, type PythonRuntime, type WeightsReference } from '../contracts/functions';
 import { names } from '../contracts/names';
 import type { Bill } from '../contracts/money';
 import type { Job } from '../contracts/job';
@@ -25,11 +25,12 @@ export type ModelCheck = { readonly passed: boolean; readonly reason: string; re
 
 export function createDeploymentActivities(engine: EngineDependencies) {
   const { store, platform } = engine;
-  const predictSpec = (name: string, version: string) => ({
+  const predictSpec = (name: string, version: string, python: PythonRuntime | undefined) => ({
     role: 'predict' as const,
     name: predictFunctionName(name),
     memoryMib: PREDICT_MEMORY_MIB,
     timeoutMs: 30_000,
+    ...(python && { python }),
     environment: { SMLT_STORE_URI: store.uri, SMLT_MODEL_NAME: name, SMLT_MODEL_VERSION: version },
   });
   return {
@@ -39,20 +40,27 @@ export function createDeploymentActivities(engine: EngineDependencies) {
       programDigest,
       weights,
       card,
+      python,
     }: {
       job: Job;
       programDigest: string;
       weights: WeightsReference;
       card: Record<string, unknown>;
+      python?: PythonRuntime | undefined;
     }): Promise<Answered<ExportAnswer>> {
       const name = job.deploy?.name ?? job.name;
       const request = { storeUri: store.uri, programDigest, weights, name, card: { ...card, job } };
-      return invokeFunction(engine, { role: 'export', memoryMib: EXPORT_MEMORY_MIB, timeoutMs: platform.limits.timeoutMs }, request, ExportAnswer);
+      return invokeFunction(
+        engine,
+        { role: 'export', memoryMib: EXPORT_MEMORY_MIB, timeoutMs: platform.limits.timeoutMs, ...(python && { python }) },
+        request,
+        ExportAnswer,
+      );
     },
     /** Creates or updates the predict function and publishes a version of it, without sending it traffic. */
-    async publishModel({ name, version }: { name: string; version: string }): Promise<PublishedModel> {
+    async publishModel({ name, version, python }: { name: string; version: string; python?: PythonRuntime | undefined }): Promise<PublishedModel> {
       const before = (await platform.live(predictFunctionName(name))) ?? null;
-      const published = await platform.publish(predictSpec(name, version));
+      const published = await platform.publish(predictSpec(name, version, python));
       return { functionName: published.reference.name, lambdaVersion: published.version, before };
     },
     /** Asks the new version for the answers that evaluate had for real samples. */
@@ -100,16 +108,18 @@ export function createDeploymentActivities(engine: EngineDependencies) {
     async keepDeployment({
       name,
       version,
+      file = 'model.onnx',
       functionName,
       run,
     }: {
       name: string;
       version: string;
+      file?: string | undefined;
       functionName: string;
       run: string;
     }): Promise<string> {
       await store.replace(names.model(name, 'live', 'deployment.json'), encodeRecord({ name, version, functionName, run }));
-      return `${store.uri}/${names.model(name, version, 'model.onnx')}`;
+      return `${store.uri}/${names.model(name, version, file)}`;
     },
   };
 }

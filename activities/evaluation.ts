@@ -1,5 +1,5 @@
 import type { MetricSums } from '../contracts/functions';
-import { EvaluateAnswer, type EvaluateRequest, type WeightsReference } from '../contracts/functions';
+import { EvaluateAnswer, type EvaluateRequest, type PythonRuntime, type WeightsReference } from '../contracts/functions';
 import { names } from '../contracts/names';
 import { Metrics } from '../contracts/pipeline';
 import type { Bill } from '../contracts/money';
@@ -20,6 +20,7 @@ export interface EvaluationPart extends WeightsReference {
   readonly start: number;
   readonly end: number;
   readonly split: string;
+  readonly python?: PythonRuntime | undefined;
 }
 export type PartOutcome =
   | { readonly kind: 'done'; readonly bill: Bill }
@@ -48,7 +49,12 @@ export function createEvaluationActivities(engine: EngineDependencies) {
       };
       const outcome = await invokeFunction(
         engine,
-        { role: 'evaluate', memoryMib: EVALUATE_MEMORY_MIB, timeoutMs: engine.platform.limits.timeoutMs },
+        {
+          role: 'evaluate',
+          memoryMib: EVALUATE_MEMORY_MIB,
+          timeoutMs: engine.platform.limits.timeoutMs,
+          ...(part.python && { python: part.python }),
+        },
         request,
         EvaluateAnswer,
       );

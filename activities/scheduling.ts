@@ -83,7 +83,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
   async function recipeOf(job: Job, program: PrepareAnswer, totalSteps: number): Promise<Recipe> {
     const { lanes, batchSize, seed, optimizer, schedule, clipNorm, weightAverage } = job.training;
     const { programDigest, dataSha256 } = program;
-    const base = { programDigest, codeDigest: await platform.codeDigest(), dataSha256, lanes, batchSize, seed, totalSteps, optimizer, schedule };
+    const codeDigest = await platform.codeDigest(program.python);
+    const base = { programDigest, codeDigest, dataSha256, lanes, batchSize, seed, totalSteps, optimizer, schedule };
     return { ...base, ...(clipNorm === undefined ? {} : { clipNorm }), ...(weightAverage ? { weightAverage } : {}) };
   }
 
@@ -196,6 +197,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
         bufferCount: program.bufferCount,
         peakMemoryMib: program.peakMemoryMib,
         forwardFlopsPerSample: program.forwardFlopsPerSample,
+        ...defined({ gradientMsPerSample: program.gradientMsPerSample, coldStartMs: program.coldStartMs }),
       },
       batchSize: recipeBody.batchSize,
       lanes: recipeBody.lanes,
@@ -248,6 +250,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       times: { ...TIMES, marginMs: Math.min(TIMES.marginMs, platform.limits.timeoutMs / 4) },
       reproducibility: job.reproducibility ?? 'bits',
       reason,
+      ...(program.python && { python: program.python }),
     };
   }
 }
@@ -270,7 +273,7 @@ const minimizes = (metric: string) => !metric.endsWith('accuracy');
 function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
-const roundOf = ({ run, track, recipe, round, first, last, allocation, reason }: RoundPlan): Round => ({
+const roundOf = ({ run, track, recipe, round, first, last, allocation, reason, python }: RoundPlan): Round => ({
   run,
   track,
   recipe,
@@ -279,6 +282,7 @@ const roundOf = ({ run, track, recipe, round, first, last, allocation, reason }:
   last,
   allocation,
   reason,
+  ...(python && { python }),
 });
 
 function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {

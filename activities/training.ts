@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
+import type { PythonRuntime } from '../contracts/functions';
 import { addBills, Bill, noBill } from '../contracts/money';
 import { TrainAnswer, type Assignment, type Round, type Telemetry, type TrainOutcome } from '../contracts/round';
 import { driveWorkerTurns, type Trouble } from '../contracts/worker-turns';
@@ -23,12 +24,15 @@ export interface ChunkResult {
 
 export function createTrainingActivities(engine: EngineDependencies) {
   const { platform, store, nowMs } = engine;
-  const specOf = (memoryMib: number) => ({ role: 'train', memoryMib, timeoutMs: platform.limits.timeoutMs }) as const;
+  const specOf = (memoryMib: number, python: PythonRuntime | undefined) =>
+    ({ role: 'train', memoryMib, timeoutMs: platform.limits.timeoutMs, ...(python && { python }) }) as const;
 
   return {
     /** Runs one worker's turn. A function's failure is an outcome with its bill, not an exception. */
     async invokeTrainer(assignment: Assignment): Promise<TrainOutcome> {
-      return outcomeOf(await invokeFunction(engine, specOf(assignment.memoryMib), { ...assignment, storeUri: store.uri }, TrainAnswer));
+      return outcomeOf(
+        await invokeFunction(engine, specOf(assignment.memoryMib, assignment.python), { ...assignment, storeUri: store.uri }, TrainAnswer),
+      );
     },
 
     /** Drives many workers by the loop that a workflow drives one by. Heartbeats carry who is done and what it cost. */
@@ -61,7 +65,7 @@ export function createTrainingActivities(engine: EngineDependencies) {
                 invoke: async () => {
                   flying.set(worker, nowMs());
                   try {
-                    const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib), assignment, TrainAnswer));
+                    const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib, round.python), assignment, TrainAnswer));
                     bill = addBills(bill, outcome.bill);
                     return outcome;
                   } finally {

@@ -17,9 +17,10 @@ type Split = 'train' | 'validation' | 'test';
 
 /**
  * Checks all that can be known before anything is spent: data sets, goal, model against data.
+ * @param tell  hears what takes long, such as installing a program's packages
  * @throws {SmltError} one error with everything that is wrong
  */
-export async function checkJob(job: Job, nowMs = Date.now()): Promise<CheckedJob> {
+export async function checkJob(job: Job, nowMs = Date.now(), tell: (line: string) => void = () => undefined): Promise<CheckedJob> {
   const problems: SmltError[] = [];
   const attempt = async <T>(check: () => Promise<T> | T): Promise<T | undefined> => {
     try {
@@ -40,7 +41,7 @@ export async function checkJob(job: Job, nowMs = Date.now()): Promise<CheckedJob
   }
   await attempt(() => checkSplits(job, dataSets));
   const { train } = dataSets;
-  const model = train && (await attempt(() => checkLoss(job, train))) && (await attempt(() => checkModel(job, train)));
+  const model = train && (await attempt(() => checkLoss(job, train))) && (await attempt(() => checkModel(job, train, tell)));
   if (problems.length > 0 || !train || !model) throw together(problems);
   return {
     dataSets,

@@ -1,5 +1,6 @@
 import type { DataSetManifest } from '../contracts/data-set';
 import type { Job } from '../contracts/job';
+import { checkPython } from './check-python';
 import { laneBatches } from '../training/lanes';
 import { buildProgram } from '../training/prepare';
 import { readOnnx } from './onnx-file';
@@ -14,7 +15,10 @@ export interface ModelFacts {
  * Builds the training graphs and throws them away: what `prepare` would refuse is refused here, before anything runs.
  * @throws {SmltError} `InvalidModel`, `InvalidSpec` or `UnsupportedOperator`
  */
-export async function checkModel({ model, loss, training }: Job, { featureShape, target }: DataSetManifest): Promise<ModelFacts> {
+export async function checkModel(job: Job, data: DataSetManifest, tell: (line: string) => void): Promise<ModelFacts> {
+  const { model, loss, training } = job;
+  const { featureShape, target } = data;
+  if ('python' in model) return checkPython(model, job, data, tell);
   const { program } = buildProgram({
     model: 'onnx' in model ? { onnx: await readOnnx(model.onnx) } : model,
     loss,

@@ -16,7 +16,8 @@ export async function readJobFile(path: string): Promise<Job> {
       code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder; name the job file in it' : (error as Error).message;
     throw new SmltError('InvalidSpec', `job file ${path}: ${why}.`, { cause: error });
   }
-  return parseJob(resolvePaths(parseText(text, path), dirname(resolve(path))));
+  const folder = dirname(resolve(path));
+  return parseJob(await withRequirements(resolvePaths(parseText(text, path), folder), folder));
 }
 
 /** JSON is YAML too, but JSON's own parser has the words that people who write JSON know. */
@@ -41,8 +42,37 @@ export function resolvePaths(job: unknown, folder: string): unknown {
   return {
     ...job,
     ...(isRecord(data) && { data: Object.fromEntries(Object.entries(data).map(([split, path]) => [split, toUri(path, folder)])) }),
-    ...(isRecord(model) && 'onnx' in model && { model: { ...model, onnx: toUri(model['onnx'], folder) } }),
+    ...(isRecord(model) && { model: resolveModel(model, folder) }),
   };
+}
+
+function resolveModel(model: Record<string, unknown>, folder: string): Record<string, unknown> {
+  const { onnx, python, files, interpreter } = model;
+  return {
+    ...model,
+    ...('onnx' in model && { onnx: toUri(onnx, folder) }),
+    ...('python' in model && { python: toUri(python, folder) }),
+    ...(Array.isArray(files) && { files: files.map((file) => toUri(file, folder)) }),
+    // A name alone is looked up on the PATH, as a shell does.
+    ...(typeof interpreter === 'string' && /[/\\]/.test(interpreter) && { interpreter: toUri(interpreter, folder) }),
+  };
+}
+
+/** Requirements may lie in a file of their own; a job holds its lines. */
+async function withRequirements(job: unknown, folder: string): Promise<unknown> {
+  if (!isRecord(job) || !isRecord(job['model']) || typeof job['model']['requirements'] !== 'string') return job;
+  const path = resolve(folder, job['model']['requirements']);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new SmltError('InvalidSpec', `model.requirements: ${path}: cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  const requirements = text
+    .split('\n')
+    .map((line) => line.replace(/(^|\s)#.*$/, '').trim())
+    .filter((line) => line !== '');
+  return { ...job, model: { ...job['model'], requirements } };
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);

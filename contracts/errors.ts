@@ -3,6 +3,11 @@ const catalogue = {
   InvalidSpec: { retryable: false, help: 'Fix the fields named above, then run `smlt check JOB`; it starts nothing.' },
   UnsupportedOperator: { retryable: false, help: 'Rewrite the model with the nearest supported form named above, then run `smlt check JOB`.' },
   InvalidModel: { retryable: false, help: 'Export the model again, then run `smlt check JOB`.' },
+  ProgramFailed: { retryable: false, help: 'Fix the line of the program named above, then run `smlt check JOB`.' },
+  PythonUnavailable: {
+    retryable: false,
+    help: 'Fix model.requirements, or name a Python that has the packages as model.interpreter.',
+  },
   BadData: { retryable: false, help: 'Fix the data set named above and pack it again with `smlt data pack`.' },
   RunExists: { retryable: false, help: 'Choose another --run-id, or continue the existing run with `smlt resume RUN`.' },
   RunMissing: { retryable: false, help: 'Run `smlt list` to see the runs that this store knows.' },

@@ -5,6 +5,10 @@ import { Loss, Model } from './model';
 export const functionRoles = ['prepare', 'train', 'evaluate', 'export', 'predict'] as const;
 export type FunctionRole = (typeof functionRoles)[number];
 
+/** The Python that a program's functions run on, and its version, such as 3.11. */
+export const PythonRuntime = z.object({ interpreter: z.string(), version: z.string() });
+export type PythonRuntime = z.output<typeof PythonRuntime>;
+
 /** Checks, differentiates and stores a program once. `laneBatches`: the micro-batch sizes that lanes will use. */
 export const PrepareRequest = z.object({
   storeUri: z.string(),
@@ -13,6 +17,8 @@ export const PrepareRequest = z.object({
   dataUri: z.string(),
   seed: z.int(),
   laneBatches: z.array(z.int().min(1)),
+  /** `bits`: a program whose gradients vary is refused. */
+  reproducibility: z.enum(['bits', 'values']).optional(),
 });
 export type PrepareRequest = z.output<typeof PrepareRequest>;
 export const PrepareAnswer = z.object({
@@ -23,6 +29,11 @@ export const PrepareAnswer = z.object({
   forwardFlopsPerSample: z.number(),
   dataSha256: z.string(),
   samples: z.int(),
+  /** Measured where the model is no graph that could be counted: one sample's gradient on one vCPU, and a cold start. */
+  gradientMsPerSample: z.number().optional(),
+  coldStartMs: z.number().optional(),
+  python: PythonRuntime.optional(),
+  notes: z.array(z.string()).optional(),
 });
 export type PrepareAnswer = z.output<typeof PrepareAnswer>;
 
@@ -69,7 +80,8 @@ export const ExportRequest = z.object({
   card: z.record(z.string(), z.unknown()),
 });
 export type ExportRequest = z.output<typeof ExportRequest>;
-export const ExportAnswer = z.object({ version: z.string(), modelName: z.string(), weightsSha256: z.string() });
+/** `file`: the model's own file, where it is not model.onnx. */
+export const ExportAnswer = z.object({ version: z.string(), modelName: z.string(), weightsSha256: z.string(), file: z.string().optional() });
 export type ExportAnswer = z.output<typeof ExportAnswer>;
 
 /** Samples in, raw outputs out (and the class where there is one). The model is named by the function's environment. */

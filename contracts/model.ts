@@ -71,15 +71,28 @@ export const layerNames = [
   'residual',
 ];
 
-/** A sequence of layers, or an ONNX forward graph (a path in a job file, a URI once the job is started). */
+/** Python code: what it may import, and the interpreter that has it. Paths in a job file, URIs once the job is started. */
+export const PythonModel = z.strictObject({
+  python: z.string().min(1).regex(/\.py$/, 'expected a Python file, such as program.py'),
+  /** Further files that the program imports or reads: beside it, or below. */
+  files: z.array(z.string().min(1)).max(1_000).default([]),
+  /** What pip installs: lines of a requirements.txt, or the path of one. Left out: nothing but NumPy. */
+  requirements: z.array(z.string().min(1)).optional(),
+  /** A Python that has the packages already, such as .venv/bin/python; smlt installs nothing then. */
+  interpreter: z.string().min(1).optional(),
+});
+export type PythonModel = z.output<typeof PythonModel>;
+
+/** A sequence of layers, an ONNX forward graph, or Python code (paths in a job file, URIs once the job is started). */
 export const Model = z.union(
-  [z.strictObject({ layers: z.array(Layer).min(1, 'expected at least one layer') }), z.strictObject({ onnx: z.string().min(1) })],
+  [z.strictObject({ layers: z.array(Layer).min(1, 'expected at least one layer') }), z.strictObject({ onnx: z.string().min(1) }), PythonModel],
   {
-    error: 'expected { "layers": [...] } or { "onnx": "model.onnx" }',
+    error: 'expected { "layers": [...] }, { "onnx": "model.onnx" } or { "python": "program.py" }',
   },
 );
 export type Model = z.output<typeof Model>;
 
-export const lossNames = ['softmax-cross-entropy', 'mse', 'bce-with-logits'] as const;
+/** `program`: the loss that a Python program defines itself. */
+export const lossNames = ['softmax-cross-entropy', 'mse', 'bce-with-logits', 'program'] as const;
 export const Loss = z.enum(lossNames, `expected one of ${lossNames.join(', ')}`);
 export type Loss = z.output<typeof Loss>;

@@ -24,11 +24,23 @@ export const Program = z.object({
   ]),
   /** Dropout masks that the host makes, one uniform-bits input a node: element count a sample. */
   noise: z.array(z.object({ input: z.string(), node: z.int().min(0), elementsPerSample: z.int().min(1), shape: z.array(z.int()), rate: z.number() })),
-  /** Training graphs by their lane micro-batch size: object names. */
+  /** Training graphs by their lane micro-batch size: object names. None in a Python program. */
   trainingGraphs: z.record(z.string(), z.string()),
   forwardGraph: z.string(),
   initialParams: z.string(),
   initialBuffers: z.string(),
+  /** Where the program is Python code: what its functions load instead of graphs. */
+  python: z
+    .object({
+      entry: z.string(),
+      files: z.array(z.object({ path: z.string(), object: z.string() })),
+      seed: z.int(),
+      /** `name==version` of every package that it loaded: other versions may compute other bits. */
+      packages: z.array(z.string()),
+      /** Digest of what the model does not train and its gradients depend on. */
+      constants: z.string(),
+    })
+    .optional(),
   peakMemoryMib: z.number(),
   forwardFlopsPerSample: z.number(),
 });

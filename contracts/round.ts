@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PrepareAnswer } from './functions';
+import { PrepareAnswer, PythonRuntime } from './functions';
 import { Job } from './job';
 import { Bill } from './money';
 import { Optimizer, WeightAverage } from './optimizer';
@@ -73,6 +73,8 @@ export const RoundPlan = z.object({
   times: TimeConstants,
   reproducibility: z.enum(['bits', 'values']),
   reason: z.string(),
+  /** What its functions run on, where the program is Python code. */
+  python: PythonRuntime.optional(),
 });
 export type RoundPlan = z.output<typeof RoundPlan>;
 
@@ -90,6 +92,7 @@ export const Round = z.object({
   last: Step,
   allocation: Allocation,
   reason: z.string(),
+  python: PythonRuntime.optional(),
 });
 export type Round = z.output<typeof Round>;
 
@@ -119,6 +122,7 @@ export const Assignment = z.object({
   worker: z.int(),
   memoryMib: z.int(),
   attempt: z.int().optional(),
+  python: PythonRuntime.optional(),
 });
 export type Assignment = z.output<typeof Assignment>;
 

@@ -96,6 +96,9 @@ export const DecisionInput = z.object({
     bufferCount: z.int().min(0),
     peakMemoryMib: Ms,
     forwardFlopsPerSample: z.number().min(0),
+    /** Where the program was measured instead of counted. */
+    gradientMsPerSample: Ms.optional(),
+    coldStartMs: Ms.optional(),
   }),
   batchSize: z.int().min(1),
   lanes: z.int().min(1),

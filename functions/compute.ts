@@ -1,9 +1,10 @@
+import { z } from 'zod';
 import type { Loss } from '../contracts/model';
 import type { Program } from '../contracts/program';
 import type { PrepareRequest } from '../contracts/functions';
 import type { ObjectStore } from '../storage/object-store';
 import type { ProgramDraft } from '../training/prepare';
-import type { ForwardInput, ForwardSession, ModelSession, TrainingInput } from '../training/runtime';
+import type { ForwardInput as RuntimeInput, ModelSession, TrainingInput } from '../training/runtime';
 import type { DataSet } from './data-set';
 import type { Stores } from './world';
 
@@ -23,6 +24,16 @@ export interface LaneSession {
   close(): Promise<void>;
 }
 
+export interface ForwardInput extends RuntimeInput {
+  /** Given where the program's own loss is wanted too. */
+  readonly targets?: Float32Array | Int32Array;
+}
+export interface ForwardSession {
+  /** Raw outputs `[samples, width]`, flat; the loss summed over the samples where it is the program's own. */
+  run(input: ForwardInput): Promise<{ outputs: Float32Array; lossSum?: number | undefined }>;
+  close(): Promise<void>;
+}
+
 export interface BuildRequest {
   readonly stores: Stores;
   readonly request: PrepareRequest;
@@ -32,7 +43,17 @@ export interface BuildRequest {
 export interface Built {
   readonly program: ProgramDraft;
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** What could only be measured; left out where it can be counted. */
+  readonly measured?: Measured;
 }
+export const Measured = z.object({
+  peakMemoryMib: z.number(),
+  gradientMsPerSample: z.number(),
+  coldStartMs: z.number(),
+  /** What the user should know. */
+  notes: z.array(z.string()),
+});
+export type Measured = z.output<typeof Measured>;
 export interface Weights {
   readonly params: Float32Array;
   readonly buffers: Float32Array;
@@ -51,6 +72,8 @@ export interface ModelCard {
 export interface Compute {
   /** Names the host by what decides its bits. */
   cpuClass(): Promise<string>;
+  /** The most memory that this instance has resided in. */
+  peakRssMib(): number;
   /** Makes a program of a model. @throws {SmltError} what is wrong with the model, before anything is spent */
   build(request: BuildRequest): Promise<Built>;
   /** For lanes of so many samples. */
@@ -61,4 +84,3 @@ export interface Compute {
   /** Opens what `modelFiles` made. @param named  the object that holds a file of the model */
   openModel(store: ObjectStore, card: ModelCard, named: (file: string) => string): Promise<ModelSession>;
 }
-export type { ForwardInput, ForwardSession, ModelSession };

@@ -2,7 +2,7 @@ import { SmltError } from '../contracts/errors';
 import type { EvaluateAnswer, EvaluateRequest, MetricSums } from '../contracts/functions';
 import { names } from '../contracts/names';
 import { measure, mergeSums } from '../training/metrics';
-import type { ForwardSession } from '../training/runtime';
+import type { ForwardSession } from './compute';
 import { DataSet } from './data-set';
 import { Lru } from './lru';
 import { readProgram } from './program';
@@ -41,8 +41,8 @@ export async function evaluateWeights(world: World, request: EvaluateRequest): P
       features,
       targets,
     );
-    const raw = await session.run({ params, buffers, features, samples: count });
-    parts.push(measure(program.loss, program.target, raw, targets));
+    const { outputs: raw, lossSum } = await session.run({ params, buffers, features, samples: count, targets });
+    parts.push(measure(program.loss, program.target, raw, targets, lossSum));
     const outputWidth = raw.length / count;
     for (let i = 0; i < count && outputs.length < request.saveOutputs; i++)
       outputs.push(Array.from(raw.subarray(i * outputWidth, (i + 1) * outputWidth)));

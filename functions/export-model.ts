@@ -23,7 +23,7 @@ export async function exportWeights(world: World, request: ExportRequest): Promi
   await store.putValue(named('model.safetensors'), encodeSafetensors(tensors, { weightsSha256 }));
   // A record, not a value: the same weights may be exported again by another run.
   await store.replace(named('model-card.json'), jsonBytes(card));
-  return { version, modelName: request.name, weightsSha256 };
+  return { version, modelName: request.name, weightsSha256, ...(program.python && { file: 'model.safetensors' }) };
 }
 
 function tensorOf({ name, shape, offset, length }: { name: string; shape: number[]; offset: number; length: number }, flat: Float32Array) {

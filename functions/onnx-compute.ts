@@ -11,6 +11,7 @@ import type { Stores } from './world';
 /** Layers and exported graphs: differentiated once, computed by ONNX Runtime in this process. */
 export const onnxCompute: Compute = {
   cpuClass,
+  peakRssMib: () => process.resourceUsage().maxRSS / 1_024,
   async build({ stores, request: { model, loss, seed, laneBatches }, data: { manifest } }) {
     const { featureShape, target } = manifest;
     return buildProgram({ model: await modelOf(stores, model), loss, featureShape, target, seed, laneBatches });
@@ -20,7 +21,10 @@ export const onnxCompute: Compute = {
     if (graph === undefined) throw new Error(`program ${program.digest} has no training graph for lanes of ${samples} samples`);
     return openTraining(await readGraph(store, graph), program, samples);
   },
-  openForward: async (store, program) => openForward(await readGraph(store, program.forwardGraph), program),
+  async openForward(store, program) {
+    const session = await openForward(await readGraph(store, program.forwardGraph), program);
+    return { run: async (input) => ({ outputs: await session.run(input) }), close: () => session.close() };
+  },
   modelFiles: async (store, program, { params, buffers }) =>
     new Map([['model.onnx', inferenceModel(await readGraph(store, program.forwardGraph), program, params, buffers)]]),
   openModel: async (store, { featureShape }, named) => openModel(await store.get(named('model.onnx')), featureShape),
@@ -28,6 +32,7 @@ export const onnxCompute: Compute = {
 
 async function modelOf(stores: Stores, model: Model): Promise<Parameters<typeof buildProgram>[0]['model']> {
   if ('layers' in model) return model;
+  if (!('onnx' in model)) throw new SmltError('InvalidSpec', 'the functions that run graphs were asked to prepare a Python program');
   const uri = model.onnx;
   if (uri.startsWith('file:')) {
     try {

@@ -1,7 +1,8 @@
 import type { PrepareAnswer, PrepareRequest } from '../contracts/functions';
 import { names } from '../contracts/names';
 import { Program } from '../contracts/program';
-import { jsonBytes, sha256Of } from './bytes';
+import { jsonBytes, jsonOf, sha256Of } from './bytes';
+import { Measured } from './compute';
 import { DataSet } from './data-set';
 import type { World } from './world';
 
@@ -12,7 +13,7 @@ import type { World } from './world';
 export async function prepareProgram(world: World, request: PrepareRequest): Promise<PrepareAnswer> {
   const store = await world.store(request.storeUri);
   const data = await DataSet.open(world, request.dataUri);
-  const { program: draft, files } = await world.compute.build({ stores: world, request, data });
+  const { program: draft, files, measured } = await world.compute.build({ stores: world, request, data });
   await data.checkAll();
   const digest = digestOf(draft, files);
   const named = (file: string) => names.program(digest, file);
@@ -23,10 +24,13 @@ export async function prepareProgram(world: World, request: PrepareRequest): Pro
     forwardGraph: named(draft.forwardGraph),
     initialParams: named(draft.initialParams),
     initialBuffers: named(draft.initialBuffers),
+    ...(draft.python && { python: { ...draft.python, files: draft.python.files.map((file) => ({ ...file, object: named(file.object) })) } }),
   });
   for (const [file, bytes] of files) await store.putValue(named(file), bytes);
   // Last: a program that can be read has all its files.
   await store.putValue(named('program.json'), jsonBytes(program));
+  // Measured once: whoever prepares the same program again gets the same answer, so that a resumed run finds its stages.
+  const measurement = measured && Measured.parse(jsonOf(await store.decide(named('measured.json'), jsonBytes(measured))));
   return {
     programDigest: digest,
     paramCount: program.paramCount,
@@ -35,6 +39,7 @@ export async function prepareProgram(world: World, request: PrepareRequest): Pro
     forwardFlopsPerSample: program.forwardFlopsPerSample,
     dataSha256: data.manifest.sha256,
     samples: data.manifest.samples,
+    ...measurement,
   };
 }
 

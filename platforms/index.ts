@@ -5,7 +5,7 @@ import { GetAccountSettingsCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { SmltError } from '../contracts/errors';
 import { refusedOrUnavailable } from './lambda/failures';
-import { LambdaPlatform } from './lambda/lambda-platform';
+import { LambdaPlatform, type FunctionCode } from './lambda/lambda-platform';
 import { listPrices } from './lambda/prices';
 import { CODE_BUCKET } from './local-lambda/code-store';
 import type { FunctionPlatform, PlatformLimits } from './platform';
@@ -20,6 +20,8 @@ export interface OpenPlatformOptions {
   readonly roleArn?: string;
   readonly zipPath: string;
   readonly codeSha256: string;
+  /** Left out: programs in Python can't be run. */
+  readonly pythonCode?: FunctionCode;
   /** Where the zip was packaged for; this machine's by default. */
   readonly architecture?: 'x64' | 'arm64';
   /** What is given here is believed; the rest is asked of the platform. */
@@ -33,7 +35,7 @@ const MAX_SOCKETS = 4_096;
 
 /** Connects to where functions run: AWS Lambda, or the embedded server behind `endpoint`. @throws {SmltError} `PlatformUnavailable` */
 export async function openPlatform(options: OpenPlatformOptions): Promise<FunctionPlatform> {
-  const { endpoint, roleArn, zipPath, codeSha256 } = options;
+  const { endpoint, roleArn, zipPath, codeSha256, pythonCode } = options;
   const local = endpoint !== undefined;
   if (!local && roleArn === undefined) {
     throw new SmltError('InvalidSpec', 'roleArn is missing: on AWS, functions need a role to run under; give its ARN');
@@ -48,6 +50,7 @@ export async function openPlatform(options: OpenPlatformOptions): Promise<Functi
     roleArn: roleArn ?? LOCAL_ROLE,
     zipPath,
     codeSha256,
+    ...(pythonCode && { pythonCode }),
     architecture: architecture === 'x64' ? 'x86_64' : 'arm64',
     ...(local ? { codeBucket: CODE_BUCKET } : {}),
   });

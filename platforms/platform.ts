@@ -1,10 +1,12 @@
-import type { FunctionRole } from '../contracts/functions';
+import type { FunctionRole, PythonRuntime } from '../contracts/functions';
 
 export interface FunctionSpec {
   readonly role: FunctionRole;
   readonly memoryMib: number;
   readonly timeoutMs: number;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Left out: the function is Node's. */
+  readonly python?: PythonRuntime;
   /** Deployed models have a name of their own; the rest are named by role, code digest and memory. */
   readonly name?: string;
 }
@@ -55,8 +57,8 @@ export interface FunctionPlatform {
   readonly prices: PriceList;
   /** vCPUs that a function of this memory gets: memory / 1,769 MiB, at most 6. */
   vcpus(memoryMib: number): number;
-  /** SHA-256 of the code package that `ensure` deploys: part of every recipe. */
-  codeDigest(): Promise<string>;
+  /** SHA-256 of the code package that `ensure` deploys, for Node or for Python: part of every recipe. */
+  codeDigest(python?: PythonRuntime): Promise<string>;
   /** Creates or finds the function. Idempotent, safe to race. */
   ensure(spec: FunctionSpec): Promise<FunctionReference>;
   /** @throws {SmltError} `PlatformUnavailable` (not run, try again) or `PlatformRefused` (never will). */

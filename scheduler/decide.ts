@@ -38,7 +38,7 @@ export function decideNext(request: DecisionRequest): Decision {
   if (candidates.length === 0) return { kind: 'infeasibleGoal', reason: whyNoCandidate(input), nearest: {} };
   const drift = findDrift(observations);
   const model = fitPerformance(workloadOf(input), observations, drift);
-  const context = { input, model, overheads: fitOverheads(observations, input.prices), limits: limitsOf(input) };
+  const context = { input, model, overheads: fitOverheads(observations, input.prices, input.program.coldStartMs), limits: limitsOf(input) };
   const all = candidates.map((shape) => planOf(shape, context));
   const nearest = nearestGoals(all, input);
 

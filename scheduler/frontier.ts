@@ -16,7 +16,7 @@ export function predictFrontier(request: DecisionRequest): { allocation: Allocat
   const input = parseWith(DecisionInput, request, 'the scheduler’s input');
   const { observations, prices } = input;
   const model = fitPerformance(workloadOf(input), observations, findDrift(observations));
-  const context = { input, model, overheads: fitOverheads(observations, prices), limits: limitsOf(input) };
+  const context = { input, model, overheads: fitOverheads(observations, prices, input.program.coldStartMs), limits: limitsOf(input) };
   const plans = candidatesOf(input)
     .map((shape) => planOf(shape, context))
     .sort((a, b) => a.prediction.remainingMs.p50 - b.prediction.remainingMs.p50);

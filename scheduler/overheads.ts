@@ -28,7 +28,8 @@ const REFERENCE_GB = 1_769 / 1_024;
 
 export const nanoUsdPerMs = (memoryMib: number, prices: Prices): number => (memoryMib / 1_024) * prices.usdPerGbSecond * 1e6;
 
-export function fitOverheads(observations: readonly Observation[], prices: Prices): Overheads {
+/** @param coldStartMs  measured for this program, where a usual cold start would be far off */
+export function fitOverheads(observations: readonly Observation[], prices: Prices, coldStartMs = COLD_START_MS): Overheads {
   const done = observations.filter((observation) => observation.steps > 0);
   const warm = done.filter((observation) => !observation.cold);
   const colds = done.filter((observation) => observation.cold && observation.initMs > 0);
@@ -47,7 +48,7 @@ export function fitOverheads(observations: readonly Observation[], prices: Price
   return {
     // A cold round's start hides in its orchestration, so warm rounds are asked first.
     orchestrationMs: median((warm.length > 0 ? warm : []).slice(-5).map((observation) => observation.orchestrationMs)) || ORCHESTRATION_MS,
-    coldStartMs: median(colds.map((observation) => observation.initMs)) || COLD_START_MS,
+    coldStartMs: median(colds.map((observation) => observation.initMs)) || coldStartMs,
     turnMs,
     stretch: Math.max(1, stretch),
     turnNanoUsd,

@@ -11,11 +11,25 @@ const dist = join(root, 'dist');
 const stampFile = join(dist, 'build.json');
 const require = createRequire(join(root, 'package.json'));
 
-const rooms = ['contracts', 'scheduler', 'training', 'storage', 'platforms', 'functions', 'activities', 'workflows', 'worker', 'client', 'testing'];
+const rooms = [
+  'contracts',
+  'scheduler',
+  'training',
+  'storage',
+  'platforms',
+  'functions',
+  'activities',
+  'workflows',
+  'worker',
+  'client',
+  'testing',
+  'python',
+];
 const configuration = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts'];
 
 function* filesUnder(path) {
-  if (!existsSync(path)) return;
+  // What Python and its tools leave beside the sources is none.
+  if (!existsSync(path) || /(__pycache__|_cache|\.egg-info)$/.test(path)) return;
   if (!statSync(path).isDirectory()) return void (yield path);
   for (const entry of readdirSync(path)) yield* filesUnder(join(path, entry));
 }

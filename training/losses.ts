@@ -28,7 +28,7 @@ const meanOverValues = (write: (g: GraphWriter, z: Value, t: Value) => { each: V
     return { loss: g.mul(g.sumAll(each), 1 / width), gradient: g.mul(slope, 1 / width) };
   };
 
-const writers: Record<Loss, WriteLoss> = {
+const writers: Record<Exclude<Loss, 'program'>, WriteLoss> = {
   /** log Σ exp z - z_y over the last axis; gradient softmax(z) - onehot(y). */
   'softmax-cross-entropy': (g, z, labels) => {
     const [samples, classes] = z.shape as [number, number];
@@ -50,11 +50,13 @@ const writers: Record<Loss, WriteLoss> = {
 
 /** Appends the loss. @throws {SmltError} `InvalidSpec` when outputs, loss and data do not fit each other. */
 export function writeLoss(loss: Loss, g: GraphWriter, outputs: Value, targets: Value, target: Target): WrittenLoss {
+  if (loss === 'program')
+    throw new SmltError('InvalidSpec', 'loss program: only a Python program has a loss of its own; name the loss, such as softmax-cross-entropy');
   checkLoss(loss, outputs, target);
   return writers[loss](g, outputs, targets);
 }
 
-function checkLoss(loss: Loss, { shape }: Value, target: Target): void {
+function checkLoss(loss: Exclude<Loss, 'program'>, { shape }: Value, target: Target): void {
   const refuse = (expected: string) =>
     new SmltError('InvalidSpec', `loss ${loss}: the model's output has shape ${show(['N', ...shape.slice(1)])}, ${expected}`);
   const width = shape.slice(1).reduce((product, axis) => product * axis, 1);

@@ -32,20 +32,28 @@ function finished(counts: Counts, exact: ExactSums): MetricSums {
  * - softmax-cross-entropy: outputs are logits; the first largest is the prediction.
  * - bce-with-logits: the loss is the mean over a sample's outputs; a sample is correct when every output is on the right side.
  * - mse: the loss is the mean over a sample's outputs; RMSE, MAE and R² are over all values together.
+ * - program: as the targets ask for; the loss is `ownLossSum`, which the program has computed itself.
  * @throws {SmltError} `Diverged` when an output is not a finite number
  */
-export function measure(loss: Loss, target: Program['target'], outputs: Float32Array, targets: Float32Array | Int32Array): MetricSums {
+export function measure(
+  loss: Loss,
+  target: Program['target'],
+  outputs: Float32Array,
+  targets: Float32Array | Int32Array,
+  ownLossSum?: number,
+): MetricSums {
   const targetWidth = target.kind === 'values' ? target.width : 1;
   const samples = targets.length / targetWidth;
   const width = samples === 0 ? 0 : outputs.length / samples;
-  const expected = loss === 'softmax-cross-entropy' && target.kind === 'class' ? target.classes : targetWidth;
+  const kind = loss === 'program' ? kindOf(target, width) : loss;
+  const expected = kind === 'softmax-cross-entropy' && target.kind === 'class' ? target.classes : targetWidth;
   if (samples > 0 && width !== expected)
     throw new SmltError('InvalidModel', `${loss}: expected ${expected} outputs a sample for ${samples} samples, got ${outputs.length} in all`);
   for (let i = 0; i < outputs.length; i++)
     if (!Number.isFinite(outputs[i]!))
       throw new SmltError('Diverged', `output ${i % width} of sample ${Math.floor(i / width)} is ${outputs[i]}: expected a finite number`);
 
-  const classes = loss === 'softmax-cross-entropy' ? expected : loss === 'bce-with-logits' && targetWidth === 1 ? 2 : 0;
+  const classes = kind === 'softmax-cross-entropy' ? expected : kind === 'bce-with-logits' && targetWidth === 1 ? 2 : 0;
   const counts: Counts = {
     samples,
     correct: 0,
@@ -55,7 +63,7 @@ export function measure(loss: Loss, target: Program['target'], outputs: Float32A
   const exact = noSums();
   for (let sample = 0; sample < samples; sample++) {
     const output = outputs.subarray(sample * width, (sample + 1) * width);
-    switch (loss) {
+    switch (kind) {
       case 'softmax-cross-entropy':
         countClass(output, targets[sample]!, counts, exact);
         break;
@@ -67,7 +75,17 @@ export function measure(loss: Loss, target: Program['target'], outputs: Float32A
         break;
     }
   }
+  if (ownLossSum !== undefined) {
+    if (!Number.isFinite(ownLossSum)) throw new SmltError('Diverged', `the program's loss is ${ownLossSum}: expected a finite number`);
+    exact.lossSum = [ownLossSum];
+  }
   return finished(counts, exact);
+}
+
+/** How outputs are held against targets where the loss is the program's own: as scores, as one score, or as values. */
+function kindOf(target: Program['target'], width: number): Exclude<Loss, 'program'> {
+  if (target.kind === 'values') return 'mse';
+  return width === 1 && target.classes === 2 ? 'bce-with-logits' : 'softmax-cross-entropy';
 }
 
 function countClass(logits: Float32Array, label: number, counts: Counts, exact: ExactSums): void {

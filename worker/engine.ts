@@ -5,6 +5,7 @@ import { DataSet } from '../functions/data-set';
 import { realStores } from '../functions/real-world';
 import { openPlatform } from '../platforms';
 import { packageFunctions } from '../platforms/packaging';
+import { ensurePython } from '../platforms/python/environment';
 import { openExchange, openObjectStore } from '../storage';
 import type { WorkerConfig } from './config';
 
@@ -13,16 +14,14 @@ const EXPIRE_MS = 2 * 60 * 60_000;
 
 /** Opens the real world that the activities act on. */
 export async function openEngine(config: WorkerConfig, searchAttributes: boolean): Promise<EngineDependencies> {
-  const { zipPath, sha256 } = await packageFunctions({
-    bundleDir: join(__dirname, '..', 'functions-bundle'),
-    cacheDir: config.cacheDir,
-    platform: system(),
-    arch: arch(),
-  });
+  const target = { cacheDir: config.cacheDir, platform: system(), arch: arch() };
+  const { zipPath, sha256 } = await packageFunctions({ bundleDir: join(__dirname, '..', 'functions-bundle'), ...target });
+  const pythonCode = await packageFunctions({ bundleDir: join(__dirname, '..', 'python'), kind: 'python', ...target });
   const platform = await openPlatform({
     region: config.region,
     zipPath,
     codeSha256: sha256,
+    pythonCode,
     limits: { timeoutMs: config.functionTimeoutMs },
     ...(config.lambdaEndpoint === undefined ? {} : { endpoint: config.lambdaEndpoint }),
     ...(config.lambdaRoleArn === undefined ? {} : { roleArn: config.lambdaRoleArn }),
@@ -37,6 +36,7 @@ export async function openEngine(config: WorkerConfig, searchAttributes: boolean
     searchAttributes,
     readDataSet: async (uri) => (await DataSet.open(realStores, uri)).manifest,
     readSamples: (uri, count) => readSamples(uri, count),
+    findPython: (model, tell) => ensurePython(model, { cacheDir: config.cacheDir, environment: process.env, tell }),
     nowMs: Date.now,
   };
 }

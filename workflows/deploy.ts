@@ -1,4 +1,5 @@
 import { sleep } from '@temporalio/workflow';
+import type { ExportAnswer } from '../contracts/functions';
 import { addBills } from '../contracts/money';
 import { DeployInput, type DeployResult } from '../contracts/pipeline';
 import { checkModel, exportModel, keepDeployment, publishModel, shiftTraffic } from './activities';
@@ -14,6 +15,7 @@ export async function deploy(raw: unknown): Promise<DeployResult> {
   const input = parseInput(DeployInput, raw, 'deploy');
   const { job, weights } = input;
   const stage = await openStage(input);
+  const python = stage.program.python && { python: stage.program.python };
   let bill = stage.bill;
   for (let crashes = 0; ;) {
     const exported = await exportModel({
@@ -21,18 +23,19 @@ export async function deploy(raw: unknown): Promise<DeployResult> {
       programDigest: stage.program.programDigest,
       weights,
       card: { metrics: input.metrics, dataSha256: stage.program.dataSha256 },
+      ...python,
     });
     bill = addBills(bill, exported.bill);
-    if (exported.kind === 'answered') return publish(exported.answer.version, exported.answer.weightsSha256);
+    if (exported.kind === 'answered') return publish(exported.answer);
     if (exported.kind === 'failed') throw refusal(exported.error.code, exported.error.message, undefined, bill);
     if (exported.kind !== 'crashed' || ++crashes >= MAX_CRASHES)
       throw refusal('FunctionFailed', `exporting the model ended as ${exported.kind}`, undefined, bill);
     await sleep(100 * 2 ** crashes);
   }
 
-  async function publish(version: string, weightsSha256: string): Promise<DeployResult> {
+  async function publish({ version, weightsSha256, file }: ExportAnswer): Promise<DeployResult> {
     const name = job.deploy?.name ?? job.name;
-    const { functionName, lambdaVersion, before } = await publishModel({ name, version });
+    const { functionName, lambdaVersion, before } = await publishModel({ name, version, ...python });
     const dataUri = job.data[judgingSplit(job)]!;
     const target = { name, lambdaVersion, weights, split: judgingSplit(job), dataUri };
     const replaces = before !== null && before !== lambdaVersion;
@@ -58,7 +61,7 @@ export async function deploy(raw: unknown): Promise<DeployResult> {
       }
     }
     await shiftTraffic({ name, lambdaVersion, weight: 1 });
-    const modelUri = await keepDeployment({ name, version, functionName, run: stage.run });
+    const modelUri = await keepDeployment({ name, version, ...(file !== undefined && { file }), functionName, run: stage.run });
     return { outcome: 'completed', reason: checked.reason, version, modelUri, functionName, weightsSha256, bill };
   }
 }

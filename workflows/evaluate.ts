@@ -12,7 +12,7 @@ const SMALLER_IS_BETTER = new Set(['loss', 'rmse', 'mae']);
 export async function evaluate(raw: unknown): Promise<EvaluateResult> {
   const input = parseInput(EvaluateInput, raw, 'evaluate');
   const { program, bill } = await openStage(input);
-  const measured = await evaluateWeights(input.job, program.programDigest, input.weights, input.split);
+  const measured = await evaluateWeights(input.job, program, input.weights, input.split);
   const missed = missedGates(input.job, measured.metrics);
   return {
     outcome: missed.length === 0 ? 'completed' : 'gateMissed',

@@ -1,5 +1,5 @@
 import { sleep } from '@temporalio/workflow';
-import type { WeightsReference } from '../contracts/functions';
+import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { addBills, noBill, type Bill } from '../contracts/money';
 import type { Metrics } from '../contracts/pipeline';
@@ -17,7 +17,7 @@ export const judgingSplit = ({ data }: Job): Split => (data.test !== undefined ?
 /** Measures a committed round on a split, with as many functions as there is data for; their sums merge exactly. */
 export async function evaluateWeights(
   job: Job,
-  programDigest: string,
+  { programDigest, python }: Pick<PrepareAnswer, 'programDigest' | 'python'>,
   weights: WeightsReference,
   split: Split,
 ): Promise<{ metrics: Metrics; samples: number; bill: Bill }> {
@@ -28,7 +28,7 @@ export async function evaluateWeights(
   const border = (part: number) => Math.round((samples * part) / parts);
   const bills = await Promise.all(
     Array.from({ length: parts }, (_, part) =>
-      measure({ ...weights, programDigest, dataUri, split, part, start: border(part), end: border(part + 1) }),
+      measure({ ...weights, programDigest, ...(python && { python }), dataUri, split, part, start: border(part), end: border(part + 1) }),
     ),
   );
   const { metrics } = await mergeEvaluation({ ...weights, split, parts });

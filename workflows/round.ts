@@ -67,8 +67,8 @@ async function cutOnStop({
   if (!done()) await cut({ kind: inTime ? 'stopped' : 'deadline' });
 }
 
-async function driveWorker({ run, track, round, first, last, allocation }: Round, worker: number, cut: Cut): Promise<Driven> {
-  const assignment = { storeUri: '', run, track, round, worker, memoryMib: allocation.memoryMib };
+async function driveWorker({ run, track, round, first, last, allocation, python }: Round, worker: number, cut: Cut): Promise<Driven> {
+  const assignment = { storeUri: '', run, track, round, worker, memoryMib: allocation.memoryMib, ...(python && { python }) };
   const summary = `${track}: worker ${worker + 1} of ${allocation.workers}, steps ${first} to ${last}`;
   return driveWorkerTurns({ invoke: () => invokeTrainer.executeWithOptions({ summary }, [assignment]), sleep: (ms) => sleep(ms), cut });
 }

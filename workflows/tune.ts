@@ -78,7 +78,7 @@ export async function tune(raw: unknown): Promise<TuneResult> {
             return;
           }
           const split = job.data.validation !== undefined ? 'validation' : judgingSplit(job);
-          const measured = await evaluateWeights(suggested.job, program.programDigest, result.weights, split);
+          const measured = await evaluateWeights(suggested.job, program, result.weights, split);
           bill = addBills(bill, measured.bill);
           const value = valueOf(measured.metrics, settings!.metric);
           update({ value, step: result.step, weights: result.weights });

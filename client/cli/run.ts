@@ -28,7 +28,7 @@ export function runCommand(): Command {
     .action(async (path: string, options: RunOptions) => {
       if (options.runId !== undefined) checkRunId(options.runId);
       const job = parseJob(withGoal(await readJobFile(path), options));
-      await checkJob(job); // before anything is started, let alone spent
+      await checkJob(job, Date.now(), note); // before anything is started, let alone spent
       const ephemeral = endsWithCommand(options.ephemeral) && !options.detach;
       const { connect } = await import('../connect.js'); // Temporal's client takes a while to load: a bad job need not wait for it
       const smlt = await connect({ ephemeral, log: note });

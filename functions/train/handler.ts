@@ -55,6 +55,7 @@ export async function trainRound(world: World, assignment: Assignment, context: 
       requests: exchange.traffic.requests - requests,
       storeRequests: store.requests,
       cpuClass: hostClass,
+      peakRssMib: world.compute.peakRssMib(),
       cold: taken.cold,
     });
     returnWorkspace(workspace);

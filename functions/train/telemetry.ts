@@ -57,7 +57,7 @@ export class Meter {
     return recent[recent.length >> 1] ?? 0;
   }
 
-  read(traffic: Pick<Telemetry, 'bytesWritten' | 'bytesRead' | 'requests' | 'storeRequests' | 'cpuClass' | 'cold'>): Telemetry {
+  read(traffic: Pick<Telemetry, 'bytesWritten' | 'bytesRead' | 'requests' | 'storeRequests' | 'cpuClass' | 'cold' | 'peakRssMib'>): Telemetry {
     this.enter(this.#part);
     const spent = this.#spentMs;
     return {
@@ -72,7 +72,6 @@ export class Meter {
       otherMs: spent.other,
       medianStepMs: this.medianStepMs,
       longestStepMs: this.longestStepMs,
-      peakRssMib: process.resourceUsage().maxRSS / 1024,
       ...traffic,
     };
   }

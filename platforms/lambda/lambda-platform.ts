@@ -16,13 +16,22 @@ import {
   type FunctionConfiguration,
   type InvokeCommandOutput,
   type LambdaClient,
+  type Runtime,
 } from '@aws-sdk/client-lambda';
 import { SmltError } from '../../contracts/errors';
+import type { PythonRuntime } from '../../contracts/functions';
 import type { FunctionPlatform, FunctionReference, FunctionSpec, Invocation, PlatformLimits, PriceList, Usage } from '../platform';
 import { classifyFailure } from './classify';
 import { errorName, refusedOrUnavailable, wasLost } from './failures';
 import { lambdaVcpus } from './prices';
 import { parseReport } from './report-line';
+
+/** A code package. */
+export interface FunctionCode {
+  readonly zipPath: string;
+  /** SHA-256 of the zip, in hex. */
+  readonly sha256: string;
+}
 
 export interface LambdaPlatformOptions {
   readonly client: LambdaClient;
@@ -33,13 +42,15 @@ export interface LambdaPlatformOptions {
   readonly zipPath: string;
   /** SHA-256 of the zip, in hex. */
   readonly codeSha256: string;
+  /** Left out: programs in Python can't be run. */
+  readonly pythonCode?: FunctionCode;
   readonly architecture: 'x86_64' | 'arm64';
   /** A bucket that holds the zip as `<sha256>.zip`, where there is one: then its bytes need not be sent with each function. */
   readonly codeBucket?: string;
 }
 
 const LIVE = 'live';
-const RUNTIME = 'nodejs22.x';
+const NODE_RUNTIME: Runtime = 'nodejs22.x';
 const DIGEST_IN_NAME = 12;
 const WAIT_S = 120;
 const MAX_TIMEOUT_MS = 900_000;
@@ -61,12 +72,19 @@ export class LambdaPlatform implements FunctionPlatform {
     return lambdaVcpus(memoryMib);
   }
 
-  codeDigest(): Promise<string> {
-    return Promise.resolve(this.options.codeSha256);
+  async codeDigest(python?: PythonRuntime): Promise<string> {
+    return this.codeOf({ python }).sha256;
+  }
+
+  private codeOf({ python }: { readonly python?: PythonRuntime | undefined }): FunctionCode {
+    const { zipPath, codeSha256, pythonCode } = this.options;
+    if (!python) return { zipPath, sha256: codeSha256 };
+    if (!pythonCode) throw new SmltError('PlatformRefused', 'no code package for Python was made; run npm run build');
+    return pythonCode;
   }
 
   ensure(spec: FunctionSpec): Promise<FunctionReference> {
-    const name = functionNameOf(spec, this.options.codeSha256);
+    const name = functionNameOf(spec, this.codeOf(spec).sha256);
     const key = `${name} ${settingsDigest(spec)}`;
     let known = this.ensured.get(key);
     if (!known) {
@@ -187,11 +205,11 @@ export class LambdaPlatform implements FunctionPlatform {
   private async create(name: string, spec: FunctionSpec): Promise<void> {
     const { client, roleArn, architecture } = this.options;
     try {
-      await this.withCode((code) =>
+      await this.withCode(spec, (code) =>
         client.send(
           new CreateFunctionCommand({
             FunctionName: name,
-            Runtime: RUNTIME,
+            Runtime: runtimeOf(spec),
             Role: roleArn,
             Architectures: [architecture],
             Code: code,
@@ -206,17 +224,19 @@ export class LambdaPlatform implements FunctionPlatform {
 
   /** Only functions with a name of their own ever change: the others carry all that they are made from in their names. */
   private async update(name: string, spec: FunctionSpec, found: FunctionConfiguration): Promise<void> {
-    const { client, codeSha256 } = this.options;
+    const { client } = this.options;
+    const { sha256 } = this.codeOf(spec);
     const updated = () => waitUntilFunctionUpdatedV2({ client, maxWaitTime: WAIT_S }, { FunctionName: name });
-    if (found.CodeSha256 !== Buffer.from(codeSha256, 'hex').toString('base64')) {
-      await this.withCode((code) => client.send(new UpdateFunctionCodeCommand({ FunctionName: name, ...code })));
+    if (found.CodeSha256 !== Buffer.from(sha256, 'hex').toString('base64')) {
+      await this.withCode(spec, (code) => client.send(new UpdateFunctionCodeCommand({ FunctionName: name, ...code })));
       await updated();
     }
-    const wanted = settingsOf(spec);
+    const wanted = { ...settingsOf(spec), Runtime: runtimeOf(spec) };
     const same =
       found.MemorySize === wanted.MemorySize &&
       found.Timeout === wanted.Timeout &&
       found.Handler === wanted.Handler &&
+      found.Runtime === wanted.Runtime &&
       sortedJson(found.Environment?.Variables ?? {}) === sortedJson(wanted.Environment.Variables);
     if (same) return;
     await client.send(new UpdateFunctionConfigurationCommand({ FunctionName: name, ...wanted }));
@@ -224,11 +244,15 @@ export class LambdaPlatform implements FunctionPlatform {
   }
 
   /** Names the code where it lies already; sends its bytes where it does not. */
-  private async withCode(use: (code: { S3Bucket: string; S3Key: string } | { ZipFile: Uint8Array }) => Promise<unknown>): Promise<void> {
-    const { codeBucket, codeSha256, zipPath } = this.options;
+  private async withCode(
+    spec: FunctionSpec,
+    use: (code: { S3Bucket: string; S3Key: string } | { ZipFile: Uint8Array }) => Promise<unknown>,
+  ): Promise<void> {
+    const { codeBucket } = this.options;
+    const { sha256, zipPath } = this.codeOf(spec);
     if (codeBucket !== undefined) {
       try {
-        await use({ S3Bucket: codeBucket, S3Key: `${codeSha256}.zip` });
+        await use({ S3Bucket: codeBucket, S3Key: `${sha256}.zip` });
         return;
       } catch (error) {
         if (!/NoSuchKey/.test((error as Error).message)) throw error;
@@ -266,12 +290,17 @@ export class LambdaPlatform implements FunctionPlatform {
 
 function settingsOf(spec: FunctionSpec) {
   return {
-    Handler: `index.${spec.role}`,
+    Handler: spec.python ? `smlt.functions.${spec.role}` : `index.${spec.role}`,
     MemorySize: spec.memoryMib,
     Timeout: Math.min(MAX_TIMEOUT_MS, Math.max(1_000, Math.ceil(spec.timeoutMs / 1_000) * 1_000)) / 1_000,
-    Environment: { Variables: { ...spec.environment } },
+    Environment: { Variables: { ...(spec.python && { SMLT_PYTHON: spec.python.interpreter, ...PYTHON_ENVIRONMENT }), ...spec.environment } },
   };
 }
+
+/** Read when Python starts, so that it can't be set later: the order of a set of strings must not differ between processes. */
+const PYTHON_ENVIRONMENT = { PYTHONHASHSEED: '0' };
+
+const runtimeOf = ({ python }: FunctionSpec): Runtime => (python ? (`python${python.version}` as Runtime) : NODE_RUNTIME);
 
 const sortedJson = (variables: Readonly<Record<string, string>>): string => JSON.stringify(Object.entries(variables).sort());
 
@@ -286,7 +315,7 @@ function settingsDigest(spec: FunctionSpec): string {
 /** `smlt-<role>-<code digest>-<memory>`, and a digest of the other settings where they are not the usual ones: one name, one function. */
 export function functionNameOf(spec: FunctionSpec, codeSha256: string): string {
   if (spec.name !== undefined) return spec.name;
-  const base = `smlt-${spec.role}-${codeSha256.slice(0, DIGEST_IN_NAME)}-${spec.memoryMib}`;
-  const usual = spec.timeoutMs === MAX_TIMEOUT_MS && Object.keys(spec.environment ?? {}).length === 0;
+  const base = `smlt-${spec.python ? 'python-' : ''}${spec.role}-${codeSha256.slice(0, DIGEST_IN_NAME)}-${spec.memoryMib}`;
+  const usual = spec.timeoutMs === MAX_TIMEOUT_MS && Object.keys(settingsOf(spec).Environment.Variables).length === 0;
   return usual ? base : `${base}-${settingsDigest(spec)}`;
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { throttled } from './api-error';
 import type { CodeStore } from './code-store';
 import type { FaultAction } from './faults';
 import { DEFAULT_REGION } from './function-name';
 import { Instance, MAX_PAYLOAD_BYTES, type InstanceEvents } from './instance';
-import { programPath } from './program-path';
+import { programPath, pythonBootstrapPath } from './program-path';
 import type { FunctionVersion } from './registry';
 import { reportLine, type InvocationBill } from './report';
 import type { SupervisorClient } from './supervisor-client';
@@ -349,9 +349,13 @@ const signalWords: Readonly<Record<string, string>> = {
 };
 const signalWord = (signal: string): string => signalWords[signal] ?? signal.replace(/^SIG/, '').toLowerCase();
 
-/** Lambda's Node runtimes all run on the Node that runs the server; `provided` ones bring a program `bootstrap`. */
+/**
+ * Lambda's Node runtimes all run on the Node that runs the server, its Python ones on the interpreter that the function's
+ * SMLT_PYTHON names, or on what the runtime is called; `provided` ones bring a program `bootstrap`.
+ */
 function commandOf({ runtime, memoryMib, environment }: FunctionVersion, taskRoot: string): { command: string; args: string[] } {
   if (runtime.startsWith('provided')) return { command: join(taskRoot, 'bootstrap'), args: [] };
+  if (runtime.startsWith('python')) return { command: environment['SMLT_PYTHON'] ?? runtime, args: [pythonBootstrapPath()] };
   // A limit that the function's own NODE_OPTIONS sets stands: an argument would overrule it.
   const limited = environment['NODE_OPTIONS']?.includes('--max-old-space-size') ?? false;
   return { command: process.execPath, args: [...(limited ? [] : [`--max-old-space-size=${Math.floor(memoryMib * 0.9)}`]), programPath('bootstrap')] };
@@ -373,7 +377,8 @@ function environmentOf(functionName: string, version: FunctionVersion, taskRoot:
   const inherited = INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
   return {
     ...(Object.fromEntries(inherited) as Record<string, string>),
-    PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+    // The Node that runs the server comes first: Python functions start one beside them.
+    PATH: `${dirname(process.execPath)}:${process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin'}`,
     LANG: 'en_US.UTF-8',
     TZ: ':UTC',
     NODE_PATH: join(taskRoot, 'node_modules'),

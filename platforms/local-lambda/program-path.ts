@@ -33,3 +33,6 @@ export function programPath(name: 'bootstrap' | 'supervisor'): string {
   }
   return path;
 }
+
+/** The same for the Python runtime, which is a program as it is. */
+export const pythonBootstrapPath = (): string => join(__dirname, 'bootstrap.py');

@@ -2,6 +2,9 @@ import { z } from 'zod';
 import { invalidParameter, validation } from './api-error';
 
 const RUNTIMES = ['nodejs20.x', 'nodejs22.x', 'nodejs24.x', 'provided.al2', 'provided.al2023'] as const;
+/** Python runtimes too, by what they are called. */
+const PYTHON_RUNTIME = /^python3\.\d+$/;
+const Runtime = z.union([z.enum(RUNTIMES), z.string().regex(PYTHON_RUNTIME)]);
 const RESERVED_VARIABLES = new Set([
   '_HANDLER',
   '_X_AMZN_TRACE_ID',
@@ -29,7 +32,7 @@ const Architectures = z.array(z.enum(['x86_64', 'arm64'])).length(1);
 const Settings = {
   Role: z.string().regex(/^arn:aws[a-zA-Z-]*:iam::\d{12}:role\/?[a-zA-Z_0-9+=,.@\-_/]+$/, 'expected the ARN of a role'),
   Handler: z.string().regex(/^[^\s]{1,128}$/),
-  Runtime: z.enum(RUNTIMES),
+  Runtime,
   Description: z.string().max(256),
   Timeout: z.int().min(1).max(900),
   MemorySize: z.int().min(128).max(10_240),

@@ -6,8 +6,10 @@ import { SmltError } from '../../contracts/errors';
 import { onnxruntimeFiles, onnxruntimeVersion, type PackagedFile } from './onnxruntime';
 
 export interface PackageOptions {
-  /** Where the functions' bundle is: `index.js` and whatever lies beside it. */
+  /** Where the functions' bundle is: its first file and whatever lies beside it. */
   readonly bundleDir: string;
+  /** What the functions run on: Node with onnxruntime-node, which is packaged, or the user's Python. `node` by default. */
+  readonly kind?: 'node' | 'python';
   /** Packages are kept here, the newest few. */
   readonly cacheDir: string;
   /** As Node names them: `linux` or `darwin`, `x64` or `arm64`. */
@@ -24,18 +26,17 @@ export interface FunctionsPackage {
 }
 
 const FORMAT = 1;
-const KEPT_PACKAGES = 3;
+const KEPT_PACKAGES = 6;
 const MAX_ZIP_BYTES = 52_428_800; // Lambda's limit for code that is sent directly
 /** Zip knows no time before 1980; any fixed one will do. */
 const FIXED_TIME = new Date(1980, 0, 1, 0, 0, 0);
 
 /** Makes the code package of all functions, or finds the one made before from the same files. Safe to race. */
 export async function packageFunctions(options: PackageOptions): Promise<FunctionsPackage> {
-  const { bundleDir, cacheDir, platform, arch, compress = false } = options;
-  if (!existsSync(join(bundleDir, 'index.js'))) {
-    throw new SmltError('InvalidSpec', `no functions bundle at ${join(bundleDir, 'index.js')}; run npm run build`);
-  }
-  const runtime = onnxruntimeFiles(platform, arch);
+  const { bundleDir, kind = 'node', cacheDir, platform, arch, compress = false } = options;
+  const entry = join(bundleDir, kind === 'node' ? 'index.js' : join('smlt', 'engine.js'));
+  if (!existsSync(entry)) throw new SmltError('InvalidSpec', `no functions bundle at ${entry}; run npm run build`);
+  const runtime = kind === 'node' ? onnxruntimeFiles(platform, arch) : [];
   const bundle = bundleFiles(bundleDir);
   const key = keyOf(bundle, runtime, `${platform}-${arch}-${compress ? 'small' : 'plain'}`);
   mkdirSync(cacheDir, { recursive: true });

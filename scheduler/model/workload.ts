@@ -48,7 +48,8 @@ export function workloadOf(input: DecisionInput): Workload {
     batchSize,
     lanes,
     // A forward pass of unknown size is taken as one multiplication and addition a parameter.
-    sampleMs: (TRAINING_PER_FORWARD_FLOPS * Math.max(program.forwardFlopsPerSample, 2 * program.paramCount)) / FLOPS_PER_MS,
+    sampleMs:
+      program.gradientMsPerSample ?? (TRAINING_PER_FORWARD_FLOPS * Math.max(program.forwardFlopsPerSample, 2 * program.paramCount)) / FLOPS_PER_MS,
     // Sessions run one thread, so that weights keep their bits; garbage collection and input/output have the rest.
     parallelShare: 0.01,
     totalCores: bounds.totalCores,
