@@ -1,8 +1,9 @@
 import type { DataSetManifest } from '../contracts/data-set';
 import type { Job } from '../contracts/job';
-import { checkPython } from './check-python';
+
 import { laneBatches } from '../training/lanes';
 import { buildProgram } from '../training/prepare';
+import { checkPython } from './check-python';
 import { readOnnx } from './onnx-file';
 
 export interface ModelFacts {
