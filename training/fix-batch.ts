@@ -1,13 +1,16 @@
 import { SmltError } from '../contracts/errors';
 import { FOLD_LIMIT, folds } from './fold';
 import { GraphWriter, OPSET } from './graph-writer';
+import type { Lowering } from './lowering/index';
+import { lowerings } from './lowering/index';
 import type { Graph, Node, Tensor } from './onnx/graph';
-import { int, sizeOf } from './onnx/graph';
+import { sizeOf } from './onnx/graph';
 import type { TypeAndShape, Value } from './shapes';
 import { show } from './shapes';
+import { upgraded } from './upgrade';
 import { rules } from './vjp/index';
 import type { Rule } from './vjp/rule';
-import { At } from './vjp/rule';
+import { At, nodeOf } from './vjp/rule';
 
 /** A forward graph for one batch size, every value typed, with the writer that goes on with it. */
 export interface FixedGraph {
@@ -34,65 +37,88 @@ export function fixBatch(graph: Graph, inputs: readonly Value[], trainable: Read
   for (const input of inputs) g.define(input);
 
   const steps: { at: At; rule: Rule }[] = [];
-  for (const written of graph.nodes) {
+  const write = (written: Node): void => {
     const node = upgraded(written, g);
-    const rule = node.domain === '' ? rules[node.op] : undefined;
-    if (!rule) throw unknownOperator(node.domain ? `${node.domain}.${node.op}` : node.op, node.name);
     const at = new At(
       node,
       node.inputs.map((name) => (name === '' ? undefined : valueOf(name))),
       [],
       extend(g),
     );
-    const types = inferred(rule, at);
+    const lowering = node.domain === '' ? lowerings[node.op] : undefined;
+    const others = lowering && lowered(lowering, at, g);
+    if (others) return others.forEach(write);
+    const rule = node.domain === '' ? rules[node.op] : undefined;
+    if (!rule) throw unknownOperator(node);
+    const types = explained(at, () => rule.infer(at));
     const folded = fold(at, types);
     if (folded) {
       g.define({ name: node.outputs[0] as string, shape: folded.shape, type: folded.type, constant: folded });
-      continue;
+      return;
     }
     node.outputs.forEach((name, i) => {
       if (name === '') return;
       const type = types[i];
-      if (!type) throw new SmltError('UnsupportedOperator', `operator ${node.op} of node '${node.name}': its output ${i + 1} is not supported`);
+      if (!type) throw at.refuse(`its output ${i + 1} is used`, `outputs 1 to ${types.length}`);
       at.outputs[i] = g.define({ name, ...onlyType(type) });
     });
     g.nodes.push(node);
     steps.push({ at, rule });
-  }
+  };
+  graph.nodes.forEach(write);
   return { g, steps, valueOf };
+}
+
+/** The nodes that a lowering writes, under the name of the node that they stand for. */
+function lowered(lowering: Lowering, at: At, g: GraphWriter): Node[] | undefined {
+  const start = g.nodes.length;
+  const results = explained(at, () => lowering(at, g));
+  const written = g.nodes.splice(start);
+  if (!results) return undefined;
+  const named = at.node.outputs.flatMap((name, i): Node[] => {
+    if (name === '') return [];
+    const result = results[i];
+    if (!result) throw at.refuse(`its output ${i + 1} is used`, 'its other outputs');
+    return [{ op: 'Identity', domain: '', name, inputs: [result.name], outputs: [name], attributes: {} }];
+  });
+  const { name, source } = at.node;
+  return [...written, ...named].map((node) => ({ ...node, name: `${name}/${node.name}`, ...(source !== undefined && { source }) }));
 }
 
 const onlyType = ({ shape, type }: TypeAndShape): TypeAndShape => ({ shape, type });
 
-function unknownOperator(op: string, node: string): SmltError {
+function unknownOperator(node: Node): SmltError {
+  const op = node.domain ? `${node.domain}.${node.op}` : node.op;
   return new SmltError(
     'UnsupportedOperator',
-    `operator ${op} of node '${node}' has no derivative rule; nearest supported form: the same computation in ${nearest(op)}`,
+    `operator ${op} of ${nodeOf(node)} has no derivative rule; nearest supported form: the same computation in ${nearest(node.op)}. ` +
+      `Write that part of the model with these, or train the model in its own framework through a Python function`,
   );
 }
 
 /** The operators whose names share the most letters in a row, as a hint; all of them are too many to read. */
 function nearest(op: string): string {
-  const bare = op.replace(/^.*\./, '').toLowerCase();
+  const bare = op.toLowerCase();
   const score = (name: string) => {
     let length = 0;
     while (length < name.length && bare.includes(name.slice(0, length + 1).toLowerCase())) length++;
     return length;
   };
-  const close = Object.keys(rules)
+  const close = [...Object.keys(rules), ...Object.keys(lowerings)]
     .filter((name) => score(name) >= 4)
     .sort((a, b) => score(b) - score(a) || (a < b ? -1 : 1))
     .slice(0, 3);
   return [...close, 'MatMul', 'Mul', 'Add', 'Reshape'].slice(0, 5).join(', ');
 }
 
-function inferred(rule: Rule, at: At): readonly TypeAndShape[] {
+/** Names the node and its operands in an error about shapes. */
+function explained<T>(at: At, compute: () => T): T {
   try {
-    return rule.infer(at);
+    return compute();
   } catch (error) {
     if (!(error instanceof SmltError) || error.code !== 'InvalidModel' || error.message.includes(`'${at.node.name}'`)) throw error;
     const operands = at.inputs.map((input) => (input ? show(input.shape) : 'nothing')).join(', ');
-    throw new SmltError('InvalidModel', `operator ${at.node.op} of node '${at.node.name}' over ${operands}: ${error.message}`, { cause: error });
+    throw new SmltError('InvalidModel', `operator ${at.node.op} of ${nodeOf(at.node)} over ${operands}: ${error.message}`, { cause: error });
   }
 }
 
@@ -115,16 +141,6 @@ function fold(at: At, types: readonly TypeAndShape[]): Tensor | undefined {
     at,
     type,
   );
-}
-
-/** Brings a node of an older operator set to the one that smlt writes: sizes and axes became inputs in opset 13 and 18. */
-function upgraded(node: Node, g: GraphWriter): Node {
-  const { axes, split, ...attributes } = node.attributes;
-  const asInput = (values: readonly number[]): Node => ({ ...node, inputs: [node.inputs[0] ?? '', g.ints(values).name], attributes });
-  const takesAxes = node.op.startsWith('Reduce') || node.op === 'Squeeze' || node.op === 'Unsqueeze';
-  if (takesAxes && axes?.kind === 'ints') return asInput(axes.value);
-  if (node.op !== 'Split' || node.inputs[1]) return node;
-  return split?.kind === 'ints' ? asInput(split.value) : { ...node, attributes: { ...attributes, num_outputs: int(node.outputs.length) } };
 }
 
 function extend(g: GraphWriter) {

@@ -4,7 +4,26 @@ import type { TypeAndShape, Value, Window } from './shapes';
 import { axisOf, broadcast, matmulShape, permuted, reducedShape, sameShape, windowShape } from './shapes';
 
 type Unary =
-  'Neg' | 'Exp' | 'Log' | 'Sqrt' | 'Abs' | 'Sign' | 'Tanh' | 'Sigmoid' | 'Erf' | 'Relu' | 'Softplus' | 'Reciprocal' | 'Sin' | 'Cos' | 'Floor';
+  | 'Neg'
+  | 'Exp'
+  | 'Log'
+  | 'Sqrt'
+  | 'Abs'
+  | 'Sign'
+  | 'Tanh'
+  | 'Sigmoid'
+  | 'Erf'
+  | 'Relu'
+  | 'Softplus'
+  | 'Softsign'
+  | 'Reciprocal'
+  | 'Sin'
+  | 'Cos'
+  | 'Sinh'
+  | 'Cosh'
+  | 'Floor'
+  | 'Round'
+  | 'Not';
 type Binary = 'Add' | 'Sub' | 'Mul' | 'Div' | 'Pow' | 'Min' | 'Max';
 type Comparison = 'Equal' | 'Less' | 'Greater' | 'LessOrEqual' | 'GreaterOrEqual';
 /** A number stands for a scalar of the other operand's type. */
@@ -126,11 +145,11 @@ export class GraphWriter {
     return this.emit('MatMul', [a, b], { shape: matmulShape(a.shape, b.shape), type: a.type });
   }
 
-  /** `alpha` A'·B' of matrices, where ' transposes on the flag. */
-  gemm(a: Value, b: Value, { transA = false, transB = false, alpha = 1 } = {}): Value {
+  /** `alpha` A'·B' + `c` of matrices, where ' transposes on the flag. */
+  gemm(a: Value, b: Value, { transA = false, transB = false, alpha = 1 } = {}, c?: Value): Value {
     const [m, n] = [a.shape[transA ? 1 : 0] ?? 1, b.shape[transB ? 0 : 1] ?? 1];
     const attributes = { ...(transA && { transA: int(1) }), ...(transB && { transB: int(1) }), ...(alpha !== 1 && { alpha: float(alpha) }) };
-    return this.emit('Gemm', [a, b], { shape: [m, n], type: a.type }, attributes);
+    return this.emit('Gemm', [a, b, c], { shape: [m, n], type: a.type }, attributes);
   }
 
   transpose(x: Value, perm: readonly number[]): Value {
@@ -152,7 +171,7 @@ export class GraphWriter {
     return sameShape(x.shape, shape) ? x : this.emit('Expand', [x, this.ints(shape)], { shape, type: x.type });
   }
 
-  private reduce(op: 'ReduceSum' | 'ReduceMean' | 'ReduceMax', x: Value, axes: readonly number[], keepDims: boolean): Value {
+  private reduce(op: 'ReduceSum' | 'ReduceMean' | 'ReduceMax' | 'ReduceProd', x: Value, axes: readonly number[], keepDims: boolean): Value {
     if (axes.length === 0) return x;
     const shape = reducedShape(x.shape, axes, keepDims);
     return this.emit(op, [x, this.ints(axes)], { shape, type: x.type }, { keepdims: int(keepDims ? 1 : 0) });
@@ -160,6 +179,7 @@ export class GraphWriter {
 
   sum = (x: Value, axes: readonly number[], keepDims = false): Value => this.reduce('ReduceSum', x, axes, keepDims);
   mean = (x: Value, axes: readonly number[], keepDims = false): Value => this.reduce('ReduceMean', x, axes, keepDims);
+  product = (x: Value, axes: readonly number[], keepDims = false): Value => this.reduce('ReduceProd', x, axes, keepDims);
   sumAll = (x: Value): Value =>
     this.sum(
       x,
@@ -171,6 +191,13 @@ export class GraphWriter {
     const lead = x.shape.length - shape.length;
     const axes = x.shape.flatMap((axis, i) => (i < lead || (shape[i - lead] === 1 && axis !== 1) ? [i] : []));
     return this.reshape(this.sum(x, axes), shape);
+  }
+
+  /** Parts of the given sizes along one axis. */
+  split(x: Value, axis: number, sizes: readonly number[]): Value[] {
+    if (sizes.length === 1) return [x];
+    const parts = sizes.map((size) => ({ shape: x.shape.with(axis, size), type: x.type }));
+    return this.emitMany('Split', [x, this.ints(sizes)], parts, { axis: int(axis) });
   }
 
   concat(values: readonly Value[], axis: number): Value {

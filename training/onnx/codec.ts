@@ -100,6 +100,7 @@ function decodeData(raw: RawTensor, type: ElementType, what: string): TensorData
 function decodeNode(raw: RawNode, index: number): Node {
   const op = raw.opType ?? '';
   const name = raw.name || `${op}#${index}`;
+  const source = sourceOf(raw);
   return {
     op,
     domain: raw.domain === 'ai.onnx' ? '' : (raw.domain ?? ''),
@@ -107,7 +108,19 @@ function decodeNode(raw: RawNode, index: number): Node {
     inputs: raw.input ?? [],
     outputs: raw.output ?? [],
     attributes: Object.fromEntries((raw.attribute ?? []).map((attribute) => [attribute.name, decodeAttribute(attribute, `node ${name}`)])),
+    ...(source !== undefined && { source }),
   };
+}
+
+/**
+ * The user's line that made a node. torch.export keeps a stack trace, the user's own frame first; the older exporter
+ * writes `# file:line:column` into the doc string when asked to (verbose).
+ */
+function sourceOf({ docString = '', metadataProps = [] }: RawNode): string | undefined {
+  const trace = metadataProps.find(({ key }) => key === 'pkg.torch.onnx.stack_trace')?.value ?? docString;
+  const frame = /File "([^"]+)", line (\d+)[^\n]*(?:\n\s*([^\n]+))?/.exec(trace);
+  if (frame) return `${frame[1]}:${frame[2]}${frame[3] === undefined ? '' : `: ${frame[3].trim()}`}`;
+  return /# (\S+:\d+)(?::\d+)?/.exec(trace)?.[1];
 }
 
 const utf8 = (bytes: Uint8Array | undefined): string => protobuf.util.utf8.read(bytes ?? new Uint8Array(), 0, bytes?.length ?? 0);

@@ -34,6 +34,8 @@ export interface Node {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Attributes;
+  /** The line of the user's code that made it, where the exporter kept it. */
+  readonly source?: string;
 }
 
 export interface ValueInfo {

@@ -2,7 +2,7 @@ import type { GraphWriter } from '../graph-writer';
 import { elementsOf } from '../graph-writer';
 import { sizeOf } from '../onnx/graph';
 import type { Value, Window } from '../shapes';
-import { autoPads, reach, sameShape, windowShape } from '../shapes';
+import { autoPads, reach, sameShape, show, windowShape } from '../shapes';
 import type { At, Rule } from './rule';
 import { row } from './rule';
 
@@ -23,6 +23,28 @@ function windowOf(at: At, X: Value, kernel: readonly number[] | undefined): Wind
 }
 
 const convWindow = (at: At, X: Value, W: Value): Window => windowOf(at, X, at.ints('kernel_shape') ?? W.shape.slice(2));
+
+/** ConvTranspose's window with its pads made explicit, and the spatial shape of its output. */
+function transposedWindow(at: At, X: Value, W: Value): { window: Window; spatial: number[] } {
+  const kernel = at.ints('kernel_shape') ?? W.shape.slice(2);
+  const strides = at.ints('strides') ?? kernel.map(() => 1);
+  const dilations = at.ints('dilations') ?? kernel.map(() => 1);
+  const extra = at.ints('output_padding') ?? [];
+  const mode = at.text('auto_pad', 'NOTSET');
+  const whole = kernel.map((size, i) => ((X.shape[i + 2] ?? 1) - 1) * (strides[i] ?? 1) + reach(size, dilations[i] ?? 1) + (extra[i] ?? 0));
+  const same = mode.startsWith('SAME') ? kernel.map((_, i) => (X.shape[i + 2] ?? 1) * (strides[i] ?? 1)) : undefined;
+  const wanted = at.ints('output_shape')?.slice(-kernel.length) ?? same;
+  let pads = at.ints('pads') ?? [...kernel, ...kernel].map(() => 0);
+  if (wanted) {
+    const totals = whole.map((size, i) => size - (wanted[i] ?? 1));
+    if (totals.some((total) => total < 0)) throw at.refuse(`an output ${show(wanted)} beyond the windows' reach ${show(whole)}`, 'output_padding');
+    const [small, large] = [totals.map((total) => Math.floor(total / 2)), totals.map((total) => Math.ceil(total / 2))];
+    // ONNX Runtime puts the odd one first unless asked for the end.
+    pads = mode === 'SAME_UPPER' ? [...small, ...large] : [...large, ...small];
+  }
+  const spatial = wanted ?? whole.map((size, i) => size - (pads[i] ?? 0) - (pads[i + kernel.length] ?? 0));
+  return { window: { kernel, strides, dilations, pads }, spatial: [...spatial] };
+}
 
 /** The axes of a sum that leaves one value a channel. */
 const allButChannel = (shape: readonly number[]): number[] => shape.flatMap((_, i) => (i === 1 ? [] : [i]));
@@ -131,26 +153,20 @@ export const convRules: Record<string, Rule> = {
    */
   ConvTranspose: row(['X', 'W', 'B?'], {
     shape: ({ X, W }, at) => {
-      if (at.text('auto_pad', 'NOTSET') !== 'NOTSET' || at.ints('output_shape')) throw at.refuse('auto_pad or output_shape', 'explicit pads');
-      const { kernel, strides, dilations, pads } = convWindow(at, X, W);
-      const extra = at.ints('output_padding') ?? [];
-      const spatial = kernel.map(
-        (size, i) =>
-          ((X.shape[i + 2] ?? 1) - 1) * (strides[i] ?? 1) +
-          reach(size, dilations[i] ?? 1) +
-          (extra[i] ?? 0) -
-          (pads[i] ?? 0) -
-          (pads[i + kernel.length] ?? 0),
-      );
+      const { spatial } = transposedWindow(at, X, W);
       return [X.shape[0] ?? 1, (W.shape[1] ?? 1) * at.int('group', 1), ...spatial];
     },
     flops: ({ X, W }) => 2 * elementsOf(X) * sizeOf(W.shape.slice(1)),
     gradient: ({ X, W, B }, dY, g, at) => {
-      const window = convWindow(at, X, W);
+      const { window } = transposedWindow(at, X, W);
       const groups = at.int('group', 1);
       return {
-        // Rows that only output_padding made have no window: the end pads take them off.
-        X: () => g.conv(dY, W, { ...window, pads: reachedPads(dY, X, window) }, groups),
+        X: () => {
+          // Rows that only output_padding made have no window: they are cut off.
+          const pads = reachedPads(dY, X, window);
+          const cut = g.pad(dY, [0, 0, ...pads.map((pad) => Math.min(pad, 0)).toSpliced(window.kernel.length, 0, 0, 0)]);
+          return g.conv(cut, W, { ...window, pads: pads.map((pad) => Math.max(pad, 0)) }, groups);
+        },
         W: () => weightsByConv(g, dY, X, W, window, groups),
         B: B && (() => g.sum(dY, allButChannel(dY.shape))),
       };

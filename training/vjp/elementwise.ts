@@ -1,10 +1,9 @@
 import type { GraphWriter } from '../graph-writer';
-import { elementTypeNumbers } from '../onnx/graph';
 import type { ElementType } from '../onnx/graph';
 import type { Value } from '../shapes';
 import { broadcast } from '../shapes';
 import type { At, Rule } from './rule';
-import { listRow, row } from './rule';
+import { elementType, listRow, row } from './rule';
 
 /** y = f(x) element by element: says dX from X, Y and dY. Source of each formula: calculus, unless said. */
 const unary = (dX: (v: { X: Value; Y: Value; dY: Value; g: GraphWriter; at: At }) => Value): Rule =>
@@ -23,6 +22,8 @@ const binary = (grads: (v: { A: Value; B: Value; Y: Value; dY: Value; g: GraphWr
       return { A: () => g.sumTo(full.A(), A.shape), B: () => g.sumTo(full.B(), B.shape) };
     },
   });
+
+const integers: Rule = row(['A', 'B'], { shape: ({ A, B }) => broadcast(A.shape, B.shape), gradient: 'zero' });
 
 const whole = (inputs: readonly Value[]): number[] => broadcast(...inputs.map(({ shape }) => shape));
 
@@ -51,6 +52,15 @@ export const elementwiseRules: Record<string, Rule> = {
   Reciprocal: unary(({ Y, dY, g }) => g.neg(g.mul(dY, g.square(Y)))),
   Sin: unary(({ X, dY, g }) => g.mul(dY, g.unary('Cos', X))),
   Cos: unary(({ X, dY, g }) => g.neg(g.mul(dY, g.unary('Sin', X)))),
+  Tan: unary(({ Y, dY, g }) => g.mul(dY, g.add(g.square(Y), 1))),
+  Sinh: unary(({ X, dY, g }) => g.mul(dY, g.unary('Cosh', X))),
+  Cosh: unary(({ X, dY, g }) => g.mul(dY, g.unary('Sinh', X))),
+  Asin: unary(({ X, dY, g }) => g.div(dY, g.unary('Sqrt', g.sub(1, g.square(X))))),
+  Acos: unary(({ X, dY, g }) => g.neg(g.div(dY, g.unary('Sqrt', g.sub(1, g.square(X)))))),
+  Atan: unary(({ X, dY, g }) => g.div(dY, g.add(g.square(X), 1))),
+  Asinh: unary(({ X, dY, g }) => g.div(dY, g.unary('Sqrt', g.add(g.square(X), 1)))),
+  Acosh: unary(({ X, dY, g }) => g.div(dY, g.unary('Sqrt', g.sub(g.square(X), 1)))),
+  Atanh: unary(({ X, dY, g }) => g.div(dY, g.sub(1, g.square(X)))),
   Erf: unary(({ X, dY, g }) => g.mul(dY, g.mul(g.unary('Exp', g.neg(g.square(X))), 2 / Math.sqrt(Math.PI)))),
 
   Relu: unary(({ Y, dY, g }) => g.where(g.compare('Greater', Y, 0), dY, 0)),
@@ -93,6 +103,10 @@ export const elementwiseRules: Record<string, Rule> = {
     const t = g.unary('Tanh', g.unary('Softplus', X));
     return g.mul(dY, g.add(t, g.mul(g.mul(X, g.unary('Sigmoid', X)), g.sub(1, g.square(t)))));
   }),
+  /** x above α, 0 below. */
+  ThresholdedRelu: unary(({ X, dY, g, at }) => g.where(g.compare('Greater', X, at.float('alpha', 1)), dY, 0)),
+  /** x moved towards 0 outside [-λ, λ], 0 inside. */
+  Shrink: unary(({ X, dY, g, at }) => g.where(g.compare('Greater', g.unary('Abs', X), at.float('lambd', 0.5)), dY, 0)),
   /** Slope 1 on the closed interval, as torch.clamp. */
   Clip: row(['X', 'min?', 'max?'], {
     shape: ({ X }) => X.shape,
@@ -129,6 +143,18 @@ export const elementwiseRules: Record<string, Rule> = {
       Y: B.type === A.type ? () => g.sumTo(g.mul(dY, g.where(g.compare('Equal', A, 0), 0, g.mul(at.Y, g.unary('Log', A)))), B.shape) : undefined,
     }),
   }),
+  /** a - b trunc(a / b) of floats (fmod 1); of integers it has no gradient. */
+  Mod: row(['A', 'B'], {
+    shape: ({ A, B }) => broadcast(A.shape, B.shape),
+    gradient: ({ A, B }, dY, g) => ({
+      A: () => g.sumTo(dY, A.shape),
+      B: () => {
+        const quotient = g.div(A, B);
+        const whole = g.mul(g.unary('Sign', quotient), g.unary('Floor', g.unary('Abs', quotient)));
+        return g.sumTo(g.neg(g.mul(dY, whole)), B.shape);
+      },
+    }),
+  }),
   Min: extreme,
   Max: extreme,
   Sum: listRow({ shape: whole, gradient: (inputs, dY, g) => inputs.map((input) => () => g.sumTo(dY, input.shape)) }),
@@ -141,12 +167,7 @@ export const elementwiseRules: Record<string, Rule> = {
     }),
   }),
   Cast: row(['input'], {
-    shape: ({ input }, at) => {
-      const number = at.int('to', 1);
-      const type = (Object.keys(elementTypeNumbers) as ElementType[]).find((name) => elementTypeNumbers[name] === number);
-      if (!type) throw at.refuse(`a cast to element type number ${number}`, `a cast to ${Object.keys(elementTypeNumbers).join(', ')}`);
-      return { shape: input.shape, type };
-    },
+    shape: ({ input }, at) => ({ shape: input.shape, type: elementType(at.int('to', 1), at) }),
     gradient: ({ input }, dY, g) => ({ input: () => g.cast(dY, input.type) }),
   }),
 
@@ -154,8 +175,11 @@ export const elementwiseRules: Record<string, Rule> = {
   Ceil: step(),
   Round: step(),
   Sign: step(),
+  Hardmax: step(),
+  BitwiseNot: step(),
   Not: step('bool'),
   IsNaN: step('bool'),
+  IsInf: step('bool'),
   Equal: comparison,
   Less: comparison,
   Greater: comparison,
@@ -163,4 +187,9 @@ export const elementwiseRules: Record<string, Rule> = {
   GreaterOrEqual: comparison,
   And: comparison,
   Or: comparison,
+  Xor: comparison,
+  BitwiseAnd: integers,
+  BitwiseOr: integers,
+  BitwiseXor: integers,
+  BitShift: integers,
 };

@@ -1,8 +1,10 @@
 import { convRules } from './conv';
 import { elementwiseRules } from './elementwise';
+import { gatherRules } from './gather';
 import { matmulRules } from './matmul';
 import { normRules } from './norm';
 import { reduceRules } from './reduce';
+import { resizeRules } from './resize';
 import type { Rule } from './rule';
 import { shapeRules } from './shape';
 
@@ -15,6 +17,8 @@ export const rules: Readonly<Record<string, Rule>> = {
   ...elementwiseRules,
   ...reduceRules,
   ...shapeRules,
+  ...gatherRules,
+  ...resizeRules,
   ...convRules,
   ...normRules,
 };

@@ -9,14 +9,10 @@ export const matmulRules: Record<string, Rule> = {
   /**
    * Y = A·B, with A `[…, M, K]`, B `[…, K, N]`, Y and dY `[…, M, N]`; leading axes broadcast.
    *   dA = dY·Bᵀ   dB = Aᵀ·dY   each summed back over the axes that were broadcast
-   * Source: ONNX MatMul-13; Giles 2008. An operand of rank 1 is refused. A matrix B takes all rows of A as one matrix.
+   * Source: ONNX MatMul-13; Giles 2008. Operands of rank 1 are lowered before. A matrix B takes all rows of A as one matrix.
    */
   MatMul: row(['A', 'B'], {
-    shape: ({ A, B }, at) => {
-      if (A.shape.length < 2 || B.shape.length < 2)
-        throw at.refuse(`operands ${show(A.shape)} and ${show(B.shape)}`, 'operands of rank 2 or more (put Unsqueeze before it)');
-      return matmulShape(A.shape, B.shape);
-    },
+    shape: ({ A, B }) => matmulShape(A.shape, B.shape),
     flops: ({ A }, { Y }) => 2 * elementsOf(Y) * (A.shape.at(-1) ?? 1),
     gradient: ({ A, B }, dY, g) => {
       if (B.shape.length > 2)

@@ -2,7 +2,7 @@ import { sizeOf } from '../onnx/graph';
 import type { GraphWriter } from '../graph-writer';
 import type { Value } from '../shapes';
 import { axisOf } from '../shapes';
-import type { At, Rule } from './rule';
+import type { Rule } from './rule';
 import { row } from './rule';
 
 /** dX of x̂ = (x - mean) · inv over `axes`, from dx̂:  inv (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)). */
@@ -11,41 +11,15 @@ function normalised(g: GraphWriter, dHat: Value, hat: Value, inv: Value, axes: r
   return g.mul(inv, g.sub(centred, g.mul(hat, g.mean(g.mul(dHat, hat), axes, true))));
 }
 
-/** Normalises groups of axes of a tensor that has `shape`, then scales: the common form of instance and group norm. */
-function grouped(g: GraphWriter, X: Value, shape: readonly number[], epsilon: number) {
-  const view = g.reshape(X, shape);
-  const axes = shape.flatMap((_, i) => (i < 2 ? [] : [i]));
-  const centred = g.sub(view, g.mean(view, axes, true));
+/** x̂ = (x - mean) · inv over `axes`, with the biased variance. */
+function standardised(g: GraphWriter, X: Value, axes: readonly number[], epsilon: number): { hat: Value; inv: Value } {
+  const centred = g.sub(X, g.mean(X, axes, true));
   const inv = g.unary('Reciprocal', g.unary('Sqrt', g.add(g.mean(g.square(centred), axes, true), epsilon)));
-  return { hat: g.mul(centred, inv), inv, axes };
+  return { hat: g.mul(centred, inv), inv };
 }
 
 const perChannel = (vector: Value, rank: number): number[] => [1, vector.shape[0] ?? 1, ...new Array<number>(rank - 2).fill(1)];
 const otherAxes = (rank: number): number[] => Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 1);
-
-/** Instance norm is group norm with a group a channel. `groupsOf`: how many groups the channels fall into. */
-const groupNorm = (groupsOf: (X: Value, at: At) => number): Rule =>
-  row(['input', 'scale', 'B'], {
-    shape: ({ input, scale }, at) => {
-      if (scale.shape[0] !== input.shape[1])
-        throw at.refuse(`a scale for each of ${scale.shape[0]} groups`, 'a scale for each channel, as from opset 21 on');
-      return input.shape;
-    },
-    gradient: ({ input: X, scale }, dY, g, at) => {
-      const groups = groupsOf(X, at);
-      const shape = [X.shape[0] ?? 1, groups, (X.shape[1] ?? 1) / groups, ...X.shape.slice(2)];
-      const parts = () => grouped(g, X, shape, at.float('epsilon', 1e-5));
-      return {
-        input: () => {
-          const { hat, inv, axes } = parts();
-          const dHat = g.reshape(g.mul(dY, g.reshape(scale, perChannel(scale, X.shape.length))), shape);
-          return g.reshape(normalised(g, dHat, hat, inv, axes), X.shape);
-        },
-        scale: () => g.sum(g.mul(dY, g.reshape(parts().hat, X.shape)), otherAxes(X.shape.length)),
-        B: () => g.sum(dY, otherAxes(X.shape.length)),
-      };
-    },
-  });
 
 export const normRules: Record<string, Rule> = {
   /**
@@ -112,7 +86,18 @@ export const normRules: Record<string, Rule> = {
       };
     },
   }),
-  InstanceNormalization: groupNorm((X) => X.shape[1] ?? 1),
-  /** With one scale a channel, as from opset 21 on. */
-  GroupNormalization: groupNorm((_, at) => at.int('num_groups', 1)),
+  /** Over the spatial axes, then a scale and a bias a channel. Source: ONNX InstanceNormalization-6; Ulyanov et al. 2016. */
+  InstanceNormalization: row(['input', 'scale', 'B'], {
+    shape: ({ input }) => input.shape,
+    gradient: ({ input: X, scale }, dY, g, at) => {
+      const axes = X.shape.flatMap((_, i) => (i < 2 ? [] : [i]));
+      let shared: { hat: Value; inv: Value } | undefined;
+      const parts = () => (shared ??= standardised(g, X, axes, at.float('epsilon', 1e-5)));
+      return {
+        input: () => normalised(g, g.mul(dY, g.reshape(scale, perChannel(scale, X.shape.length))), parts().hat, parts().inv, axes),
+        scale: () => g.sum(g.mul(dY, parts().hat), otherAxes(X.shape.length)),
+        B: () => g.sum(dY, otherAxes(X.shape.length)),
+      };
+    },
+  }),
 };

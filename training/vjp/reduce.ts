@@ -41,6 +41,18 @@ const extreme = reduction(({ X, Y, dY, g }) => {
   return g.mul(mask, g.div(dY, g.sum(mask, axes, true)));
 });
 
+/** The product of the others: P / x; where one element is 0, only its own is not 0; where two are, none is. */
+const productOfOthers = reduction(({ X, Y, dY, g }) => {
+  const axes = X.shape.flatMap((axis, i) => (Y.shape[i] === axis ? [] : [i]));
+  const isZero = g.compare('Equal', X, 0);
+  const zeros = g.sum(g.mask(isZero, X.type), axes, true);
+  const filled = g.where(isZero, 1, X);
+  const product = g.product(filled, axes, true);
+  const besideZero = g.where(isZero, product, 0);
+  const others = g.where(g.compare('Equal', zeros, 0), g.div(product, filled), g.where(g.compare('Equal', zeros, 1), besideZero, 0));
+  return g.mul(dY, others);
+});
+
 const arg: Rule = row(['data'], {
   shape: ({ data }, at) => ({
     shape: reducedShape(data.shape, [axisOf(at.int('axis', 0), data.shape.length)], at.int('keepdims', 1) === 1),
@@ -52,6 +64,7 @@ const arg: Rule = row(['data'], {
 export const reduceRules: Record<string, Rule> = {
   ReduceSum: reduction(({ dY }) => dY),
   ReduceMean: reduction(({ dY, count, g }) => g.mul(dY, 1 / count)),
+  ReduceProd: productOfOthers,
   ReduceMax: extreme,
   ReduceMin: extreme,
   ReduceSumSquare: reduction(({ X, dY, g }) => g.mul(g.mul(dY, 2), X)),

@@ -1,7 +1,7 @@
 import { SmltError } from '../../contracts/errors';
 import type { GraphWriter } from '../graph-writer';
-import type { Node } from '../onnx/graph';
-import { numbersOf } from '../onnx/graph';
+import type { ElementType, Node } from '../onnx/graph';
+import { elementTypeNumbers, numbersOf } from '../onnx/graph';
 import type { TypeAndShape, Value } from '../shapes';
 
 /** One node while its graph is typed and differentiated: its values, and its attributes read with ONNX's defaults. */
@@ -41,14 +41,33 @@ export class At {
     const attribute = this.node.attributes[name];
     return attribute?.kind === 'ints' ? attribute.value : undefined;
   }
+  floats(name: string): readonly number[] {
+    const attribute = this.node.attributes[name];
+    return attribute?.kind === 'floats' ? attribute.value.map(Math.fround) : [];
+  }
+  strings(name: string): readonly string[] | undefined {
+    const attribute = this.node.attributes[name];
+    return attribute?.kind === 'strings' ? attribute.value : undefined;
+  }
   /** The elements of an input that must be known when the program is prepared. */
   known(value: Value, what: string): number[] {
     if (!value.constant) throw this.refuse(`its ${what} is computed from the samples`, `a constant ${what}`);
     return numbersOf(value.constant);
   }
   refuse(what: string, nearest: string): SmltError {
-    return new SmltError('UnsupportedOperator', `operator ${this.node.op} of node '${this.node.name}': ${what}; nearest supported form: ${nearest}`);
+    return new SmltError('UnsupportedOperator', `operator ${this.node.op} of ${nodeOf(this.node)}: ${what}; nearest supported form: ${nearest}`);
   }
+}
+
+/** Where a node is: its name, and the line of code that made it, where the exporter kept that. */
+export const nodeOf = ({ name, source }: Node): string => `node '${name}'${source === undefined ? '' : ` (${source})`}`;
+
+/** The element type that an attribute names by ONNX's number. */
+export function elementType(number: number, at: At): ElementType {
+  const types = Object.keys(elementTypeNumbers) as ElementType[];
+  const type = types.find((name) => elementTypeNumbers[name] === number);
+  if (!type) throw at.refuse(`element type number ${number}`, `an element type of ${types.join(', ')}`);
+  return type;
 }
 
 /** Builds one gradient, when somebody needs it. */
@@ -86,26 +105,36 @@ const typed = (inferred: Inferred, at: At): readonly TypeAndShape[] =>
       ? (inferred as readonly TypeAndShape[])
       : [inferred as TypeAndShape];
 
+function onlyFirst(at: At, dYs: readonly (Value | undefined)[]): Value {
+  const [dY, ...others] = dYs;
+  const other = others.findIndex((each) => each !== undefined);
+  if (!dY || other !== -1) throw at.refuse(`the loss depends on its output ${other + 2}`, 'a loss that depends on its first output alone');
+  return dY;
+}
+
+/** A node's inputs under their ONNX names. @throws {SmltError} `InvalidModel` when one is missing that has no `?`. */
+export function inputsOf<const N extends string>(at: At, names: readonly N[]): Named<N> {
+  const named = names.map((name, i) => {
+    if (!name.endsWith('?') && !at.inputs[i])
+      throw new SmltError('InvalidModel', `operator ${at.node.op} of ${nodeOf(at.node)} lacks its input ${name}`);
+    return [name.replace('?', ''), at.inputs[i]] as const;
+  });
+  return Object.fromEntries(named) as Named<N>;
+}
+
 /** An operator with named inputs whose first output alone carries a gradient. */
 export function row<const N extends string>(names: readonly N[], { shape, gradient, flops }: RowOf<N>): Rule {
   const bare = names.map((name) => name.replace('?', '') as Bare<N>);
-  const named = (at: At): Named<N> => {
-    names.forEach((name, i) => {
-      if (!name.endsWith('?') && !at.inputs[i])
-        throw new SmltError('InvalidModel', `operator ${at.node.op} of node '${at.node.name}' lacks its input ${name}`);
-    });
-    return Object.fromEntries(bare.map((name, i) => [name, at.inputs[i]])) as Named<N>;
-  };
   return {
-    infer: (at) => typed(shape(named(at), at), at),
+    infer: (at) => typed(shape(inputsOf(at, names), at), at),
     gradients:
       gradient === 'zero'
         ? 'zero'
         : (at, dYs, g) => {
-            const thunks = gradient(named(at), dYs[0] as Value, g, at);
+            const thunks = gradient(inputsOf(at, names), onlyFirst(at, dYs), g, at);
             return bare.map((name) => thunks[name]);
           },
-    ...(flops && { flops: (at: At) => flops(named(at), at) }),
+    ...(flops && { flops: (at: At) => flops(inputsOf(at, names), at) }),
   };
 }
 
@@ -120,6 +149,6 @@ export function listRow({
   const all = (at: At) => at.inputs.filter((input) => input !== undefined);
   return {
     infer: (at) => typed(shape(all(at), at), at),
-    gradients: gradient === 'zero' ? 'zero' : (at, dYs, g) => gradient(all(at), dYs[0] as Value, g, at),
+    gradients: gradient === 'zero' ? 'zero' : (at, dYs, g) => gradient(all(at), onlyFirst(at, dYs), g, at),
   };
 }

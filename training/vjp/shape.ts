@@ -2,11 +2,11 @@ import { SmltError } from '../../contracts/errors';
 import type { GraphWriter } from '../graph-writer';
 import { elementsOf } from '../graph-writer';
 import type { ElementType } from '../onnx/graph';
-import { sizeOf } from '../onnx/graph';
+import { int as intAttribute, sizeOf } from '../onnx/graph';
 import type { Value } from '../shapes';
 import { axisOf, broadcast, permuted, show } from '../shapes';
 import type { At, Rule } from './rule';
-import { listRow, row } from './rule';
+import { elementType, listRow, row } from './rule';
 
 /** Y has X's elements in X's order: dX is dY in X's shape. */
 const sameElements = (shape: (X: Value, second: Value | undefined, at: At) => readonly number[]): Rule =>
@@ -96,9 +96,6 @@ function splitSizes(X: Value, split: Value | undefined, at: At): { axis: number;
   const each = Math.ceil(size / parts);
   return { axis, sizes: Array.from({ length: parts }, (_, i) => Math.min(each, size - i * each)) };
 }
-
-/** Indices as they are, negative ones counted from the end. */
-const fromStart = (g: GraphWriter, indices: Value, size: number): Value => g.where(g.compare('Less', indices, 0), g.add(indices, size), indices);
 
 const valueOf = (at: At): { shape: readonly number[]; type: ElementType } => {
   const attribute = at.node.attributes.value;
@@ -214,29 +211,26 @@ export const shapeRules: Record<string, Rule> = {
         ),
     }),
   }),
-  /** Rows of X by index: dX adds dY up where the rows came from. */
-  Gather: row(['data', 'indices'], {
-    shape: ({ data, indices }, at) => {
-      const axis = axisOf(at.int('axis', 0), data.shape.length);
-      return [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)];
-    },
-    gradient: ({ data, indices }, dY, g, at) => ({
-      data: () => {
-        const axis = axisOf(at.int('axis', 0), data.shape.length);
-        const [before, after] = [data.shape.slice(0, axis), data.shape.slice(axis + 1)];
-        const count = elementsOf(indices);
-        const updates = g.reshape(dY, [...before, count, ...after]);
-        const along = g.reshape(fromStart(g, indices, data.shape[axis] ?? 1), [...before.map(() => 1), count, ...after.map(() => 1)]);
-        return g.scatterAdd(data.shape, g.expand(along, updates.shape), updates, axis);
-      },
+  /** Keeps a triangle: dX is dY's. */
+  Trilu: row(['input', 'k?'], {
+    shape: ({ input }) => input.shape,
+    gradient: ({ input, k }, dY, g, at) => ({
+      input: () => g.emit('Trilu', [dY, k], input, { upper: intAttribute(at.int('upper', 1)) }),
     }),
   }),
-  GatherElements: row(['data', 'indices'], {
-    shape: ({ data, indices }) => ({ shape: indices.shape, type: data.type }),
-    gradient: ({ data, indices }, dY, g, at) => {
-      const axis = axisOf(at.int('axis', 0), data.shape.length);
-      return { data: () => g.scatterAdd(data.shape, fromStart(g, indices, data.shape[axis] ?? 1), dY, axis) };
-    },
+  /** Sums run the other way: dX[i] = Σ dY[j] over the j that X[i] went into. */
+  CumSum: row(['x', 'axis'], {
+    shape: ({ x }) => x.shape,
+    gradient: ({ x, axis }, dY, g, at) => ({
+      x: () => g.emit('CumSum', [dY, axis], x, { exclusive: intAttribute(at.int('exclusive', 0)), reverse: intAttribute(1 - at.int('reverse', 0)) }),
+    }),
+  }),
+  /** Its own inverse. */
+  ReverseSequence: row(['input', 'sequence_lens'], {
+    shape: ({ input }) => input.shape,
+    gradient: ({ input, sequence_lens }, dY, g, { node }) => ({
+      input: () => g.emit('ReverseSequence', [dY, sequence_lens], input, node.attributes),
+    }),
   }),
 
   // What only says something about shapes: folded away where it feeds one.
@@ -247,6 +241,10 @@ export const shapeRules: Record<string, Rule> = {
   Shape: row(['data'], { shape: ({ data }) => ({ shape: [data.shape.length], type: 'int64' }), gradient: 'zero' }),
   Size: row(['data'], { shape: () => ({ shape: [], type: 'int64' }), gradient: 'zero' }),
   ConstantOfShape: row(['input'], { shape: ({ input }, at) => ({ shape: at.known(input, 'shape'), type: valueOf(at).type }), gradient: 'zero' }),
+  EyeLike: row(['input'], {
+    shape: ({ input }, at) => ({ shape: input.shape, type: at.has('dtype') ? elementType(at.int('dtype', 1), at) : input.type }),
+    gradient: 'zero',
+  }),
   Range: row(['start', 'limit', 'delta'], {
     shape: ({ start, limit, delta }, at) => {
       const [from, to, by] = [start, limit, delta].map((value) => at.known(value, 'bounds')[0] ?? 0) as [number, number, number];
