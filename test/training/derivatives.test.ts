@@ -31,6 +31,9 @@ const table: readonly Row[] = [
   ...losses,
 ];
 
+// A loaded machine takes long to open a session.
+jest.setTimeout(30_000);
+
 describe('a derivative rule', () => {
   it.each(table.map((row) => [nameOf(row), row] as const))('agrees with central differences in float64: %s', (_name, row) => verify(row));
 

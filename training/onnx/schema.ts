@@ -55,7 +55,6 @@ export const onnxSchema = {
         metadataProps: repeated('StringStringEntry', 9),
       },
     },
-    StringStringEntry: { fields: { key: field('string', 1), value: field('string', 2) } },
     Attribute: {
       fields: {
         name: field('string', 1),
