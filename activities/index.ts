@@ -1,6 +1,8 @@
 import type { EngineDependencies } from './dependencies';
+import { createCleanupActivities } from './cleanup';
 import { createDeploymentActivities } from './deployment';
 import { createEvaluationActivities } from './evaluation';
+import { whileBeating } from './heartbeats';
 import { createProgramActivities } from './programs';
 import { createRoundActivities } from './rounds';
 import { createRunActivities } from './runs';
@@ -9,7 +11,7 @@ import { createTrainingActivities } from './training';
 
 /** Everything the workflows ask of the world, bound to it. */
 export function createActivities(engine: EngineDependencies) {
-  return {
+  const activities = {
     ...createRunActivities(engine),
     ...createProgramActivities(engine),
     ...createSchedulingActivities(engine),
@@ -17,7 +19,18 @@ export function createActivities(engine: EngineDependencies) {
     ...createRoundActivities(engine),
     ...createEvaluationActivities(engine),
     ...createDeploymentActivities(engine),
+    ...createCleanupActivities(engine),
   };
+  return allBeating(activities);
 }
+
+function allBeating<Activities extends object>(activities: Activities): Activities {
+  const beating = Object.entries(activities).map(([name, run]: [string, (...input: unknown[]) => Promise<unknown>]) => [
+    name,
+    (...input: unknown[]) => whileBeating(() => run(...input)),
+  ]);
+  return Object.fromEntries(beating) as Activities;
+}
+
 export type Activities = ReturnType<typeof createActivities>;
 export type { EngineDependencies } from './dependencies';

@@ -5,6 +5,7 @@ import { Failure } from '../contracts/round';
 import type { FunctionSpec, Invocation } from '../platforms/platform';
 import { billOf, lostBill } from './bills';
 import type { EngineDependencies } from './dependencies';
+import { tellWithHeartbeats } from './heartbeats';
 
 /** How an invocation ended, once its answer is read: `answer` is what the function returned, whole and typed. */
 export type Answered<T> =
@@ -14,12 +15,11 @@ export type Answered<T> =
   | { readonly kind: 'outOfMemory'; readonly memoryMib: number; readonly bill: Bill }
   | { readonly kind: 'timedOut'; readonly bill: Bill };
 
-export const HEARTBEAT_MS = 2_000;
 const Refusal = z.object({ error: Failure });
 const Beat = z.object({ invokedAtMs: z.number() });
 
 /**
- * Invokes a function and waits for its answer, telling Temporal that it lives. The first heartbeat carries the time of
+ * Invokes a function and waits for its answer. Heartbeats carry the time of
  * invoking, so that an attempt after a Temporal worker's death charges what its predecessor left running.
  */
 export async function invokeFunction<S extends z.ZodType>(
@@ -33,15 +33,10 @@ export async function invokeFunction<S extends z.ZodType>(
   const lost = Beat.safeParse(activity.info.heartbeatDetails);
   const lostMs = lost.success ? Math.min(nowMs() - lost.data.invokedAtMs, platform.limits.timeoutMs) : 0;
   const carried = lost.success ? lostBill(lostMs, spec.memoryMib, platform.prices) : noBill;
-  const beat = { invokedAtMs: nowMs() };
-  activity.heartbeat(beat);
-  const beating = setInterval(() => activity.heartbeat(beat), HEARTBEAT_MS);
-  try {
-    const answered = await callFunction(engine, spec, payload, schema);
-    return { ...answered, bill: addBills(carried, answered.bill) };
-  } finally {
-    clearInterval(beating);
-  }
+  const beat: z.output<typeof Beat> = { invokedAtMs: nowMs() };
+  tellWithHeartbeats(() => beat);
+  const answered = await callFunction(engine, spec, payload, schema);
+  return { ...answered, bill: addBills(carried, answered.bill) };
 }
 
 /** One invocation and its bill, without a word to Temporal. */

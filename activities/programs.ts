@@ -1,27 +1,15 @@
 import { Context } from '@temporalio/activity';
-import { PrepareAnswer, type PythonRuntime } from '../contracts/functions';
+import { PrepareAnswer } from '../contracts/functions';
 import type { Job } from '../contracts/job';
-import type { PythonModel } from '../contracts/model';
 import { laneBatches } from '../training/lanes';
 import type { EngineDependencies } from './dependencies';
-import { HEARTBEAT_MS, invokeFunction, type Answered } from './invocation';
+import { invokeFunction, type Answered } from './invocation';
 
 /** Preparing differentiates the model and loads onnxruntime-node: one full vCPU pays at once. */
 const PREPARE_MEMORY_MIB = 1_769;
 
 /** TensorFlow alone takes 700 MiB; more memory than one vCPU's changes no measurement, since one thread computes. */
 const PYTHON_PREPARE_MEMORY_MIB = 3_008;
-
-/** Installing packages may take minutes, in which Temporal hears that this worker lives. */
-async function findPython(engine: EngineDependencies, model: PythonModel): Promise<PythonRuntime> {
-  const activity = Context.current();
-  const beating = setInterval(() => activity.heartbeat(), HEARTBEAT_MS);
-  try {
-    return await engine.findPython(model, (line) => activity.log.info(line));
-  } finally {
-    clearInterval(beating);
-  }
-}
 
 export function createProgramActivities(engine: EngineDependencies) {
   return {
@@ -30,7 +18,7 @@ export function createProgramActivities(engine: EngineDependencies) {
       const { model, loss, data, training, reproducibility } = job;
       const distinct = [...new Set(laneBatches(training.batchSize, training.lanes))];
       const request = { storeUri: engine.store.uri, model, loss, dataUri: data.train, seed: training.seed, laneBatches: distinct, reproducibility };
-      const python = 'python' in model ? await findPython(engine, model) : undefined;
+      const python = 'python' in model ? await engine.findPython(model, (line) => Context.current().log.info(line)) : undefined;
       const spec = {
         role: 'prepare',
         memoryMib: python ? PYTHON_PREPARE_MEMORY_MIB : PREPARE_MEMORY_MIB,

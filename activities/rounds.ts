@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
 import type { WeightsReference } from '../contracts/functions';
-import { names, type RecipeId, type Span, type TrackId } from '../contracts/names';
+import { names, type RecipeId, type Span } from '../contracts/names';
 import { checkpointNames, extraRange, filledRanges, lossWindowStart, wholeNames } from '../contracts/step-names';
 import { Program } from '../contracts/program';
 import { RoundManifest, RoundPlan, TrackContext, type Checkpoint, type Round } from '../contracts/round';
@@ -64,13 +64,6 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
       );
       const state = await store.get(names.checkpointState(checkpoint, checkpoint.step, extraRange(program.paramCount, program.bufferCount)));
       return sha256Hex(...params, state.subarray(0, program.bufferCount * BYTES));
-    },
-
-    /** Deletes a track's exchange objects; run once at the end, and again after the last instance must have ended. */
-    async cleanTrack(track: TrackId): Promise<number> {
-      const left = await exchange.list(names.track(track));
-      await exchange.delete(left);
-      return left.length;
     },
   };
 }

@@ -4,7 +4,7 @@ import { SmltError } from '../contracts/errors';
 import { Job } from '../contracts/job';
 import type { Ledger } from '../contracts/money';
 import { names, checkRunId } from '../contracts/names';
-import { RunRecord } from '../contracts/pipeline';
+import { changeRecord, RunRecord, type RecordChange } from '../contracts/pipeline';
 import { durationMs, nanoUsd } from '../contracts/units';
 import { sha256Hex } from '../storage/digest';
 import type { EngineDependencies } from './dependencies';
@@ -21,6 +21,8 @@ export interface RunOpening {
   /** What earlier starts of this run have spent. */
   readonly ledger: Ledger;
   readonly searchAttributes: boolean;
+  /** When an instance that was invoked now must have ended. */
+  readonly functionTimeoutMs: number;
   readonly notices: readonly string[];
 }
 
@@ -54,12 +56,17 @@ export function createRunActivities({ store, platform, searchAttributes }: Engin
         budgetNanoUsd: budgetUsd === undefined ? null : nanoUsd(budgetUsd),
         ledger: record?.ledger ?? {},
         searchAttributes,
+        functionTimeoutMs: platform.limits.timeoutMs,
         notices,
       };
     },
 
-    async writeRecord(record: RunRecord): Promise<void> {
-      await store.replace(names.record(record.runId), encodeRecord(record));
+    /** Applies a change to a run's stored record; the first one is the whole record. Safe to repeat. */
+    async writeRecord({ run, change }: { run: string; change: RecordChange }): Promise<void> {
+      const name = names.record(run);
+      const stored = await findRecord(store, RunRecord, name);
+      const record = stored ? changeRecord(stored, change) : RunRecord.parse(change);
+      await store.replace(name, encodeRecord(record));
     },
 
     /** A finished stage's result under the digest of its input: a resume does not run it again when nothing changed. */

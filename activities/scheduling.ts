@@ -247,8 +247,12 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       exchangeUri: exchange.uri,
       storeUri: store.uri,
       // A short time limit must leave room for more than one step.
-      times: { ...TIMES, marginMs: Math.min(TIMES.marginMs, platform.limits.timeoutMs / 4) },
-      reproducibility: job.reproducibility ?? 'bits',
+      times: {
+        ...TIMES,
+        giveUpMs: Math.min(TIMES.giveUpMs, platform.limits.timeoutMs / 4),
+        marginMs: Math.min(TIMES.marginMs, platform.limits.timeoutMs / 4),
+      },
+      reproducibility: job.reproducibility ?? (platform.uniformCpus ? 'bits' : 'values'),
       reason,
       ...(program.python && { python: program.python }),
     };

@@ -3,11 +3,13 @@ import { Context } from '@temporalio/activity';
 import { z } from 'zod';
 import type { PythonRuntime } from '../contracts/functions';
 import { addBills, Bill, noBill } from '../contracts/money';
-import { TrainAnswer, type Assignment, type Round, type Telemetry, type TrainOutcome } from '../contracts/round';
+import { TrainAnswer, type Assignment, type Round, type Telemetry, type TrainOutcome, type WorkerTurn } from '../contracts/round';
+import { Hedges } from '../contracts/hedging';
 import { driveWorkerTurns, type Trouble } from '../contracts/worker-turns';
 import { lostBill } from './bills';
 import type { EngineDependencies } from './dependencies';
-import { callFunction, HEARTBEAT_MS, invokeFunction, type Answered } from './invocation';
+import { tellWithHeartbeats } from './heartbeats';
+import { callFunction, invokeFunction, type Answered } from './invocation';
 import { createRoundActivities } from './rounds';
 
 /** A chunk invokes nobody anew after this, so that a dead Temporal worker never loses more than that. */
@@ -16,7 +18,7 @@ const ChunkBeat = z.object({ bill: Bill, done: z.array(z.int()), flying: z.array
 
 export interface ChunkResult {
   readonly bill: Bill;
-  /** The slowest worker's: what the scheduler learns from. */
+  /** The slowest worker's, what the scheduler learns from; with the values that all of them took over. */
   readonly slowest: Telemetry | null;
   readonly trouble: Trouble | null;
   readonly unfinished: readonly number[];
@@ -29,20 +31,18 @@ export function createTrainingActivities(engine: EngineDependencies) {
 
   return {
     /** Runs one worker's turn. A function's failure is an outcome with its bill, not an exception. */
-    async invokeTrainer(assignment: Assignment): Promise<TrainOutcome> {
-      return outcomeOf(
-        await invokeFunction(engine, specOf(assignment.memoryMib, assignment.python), { ...assignment, storeUri: store.uri }, TrainAnswer),
-      );
+    async invokeTrainer(turn: WorkerTurn): Promise<TrainOutcome> {
+      const assignment: Assignment = { ...turn, storeUri: store.uri };
+      return outcomeOf(await invokeFunction(engine, specOf(turn.memoryMib, turn.python), assignment, TrainAnswer));
     },
 
     /** Drives many workers by the loop that a workflow drives one by. Heartbeats carry who is done and what it cost. */
     async driveChunk({ round, workers }: { round: Round; workers: readonly number[] }): Promise<ChunkResult> {
-      const activity = Context.current();
-      const before = ChunkBeat.safeParse(activity.info.heartbeatDetails);
+      const before = ChunkBeat.safeParse(Context.current().info.heartbeatDetails);
       const { run, track, allocation } = round;
       const { memoryMib } = allocation;
       const done = new Set(before.success ? before.data.done : []);
-      const flying = new Map<number, number>();
+      const flying = new Set<{ readonly worker: number; readonly sinceMs: number }>();
       let bill = before.success
         ? before.data.flying.reduce(
             (sum, { sinceMs }) => addBills(sum, lostBill(Math.min(nowMs() - sinceMs, platform.limits.timeoutMs), memoryMib, platform.prices)),
@@ -51,43 +51,45 @@ export function createTrainingActivities(engine: EngineDependencies) {
         : noBill;
       let trouble: Trouble | null = null;
       let slowest: Telemetry | null = null;
+      let adopted = 0;
       const untilMs = nowMs() + CHUNK_MS;
-      const beat = () => activity.heartbeat({ bill, done: [...done], flying: [...flying].map(([worker, sinceMs]) => ({ worker, sinceMs })) });
-      beat();
-      const beating = setInterval(beat, HEARTBEAT_MS);
-      try {
-        await Promise.all(
-          workers
-            .filter((worker) => !done.has(worker))
-            .map(async (worker) => {
-              const assignment: Assignment = { storeUri: store.uri, run, track, round: round.round, worker, memoryMib };
-              const turns = await driveWorkerTurns({
-                invoke: async () => {
-                  flying.set(worker, nowMs());
-                  try {
-                    const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib, round.python), assignment, TrainAnswer));
-                    bill = addBills(bill, outcome.bill);
-                    return outcome;
-                  } finally {
-                    flying.delete(worker);
-                  }
-                },
-                sleep,
-                cut: async (why) => {
-                  trouble ??= why;
-                  // At once, not by way of the workflow: the others must not run on.
-                  await createRoundActivities(engine).cutShort(round);
-                },
-                goOn: () => nowMs() < untilMs,
-              });
-              if (turns.ended) done.add(worker);
-              for (const one of turns.telemetry) if (slowest === null || one.wallMs > slowest.wallMs) slowest = one;
-            }),
-        );
-      } finally {
-        clearInterval(beating);
-      }
-      return { bill, slowest, trouble, unfinished: workers.filter((worker) => !done.has(worker)) };
+      const hedges = new Hedges(async (worker) => {
+        const flight = { worker, sinceMs: nowMs() };
+        flying.add(flight);
+        try {
+          const assignment: Assignment = { storeUri: store.uri, run, track, round: round.round, worker, memoryMib };
+          const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib, round.python), assignment, TrainAnswer));
+          bill = addBills(bill, outcome.bill);
+          return outcome;
+        } finally {
+          flying.delete(flight);
+        }
+      });
+      tellWithHeartbeats(() => ({ bill, done: [...done], flying: [...flying] }));
+      await Promise.all(
+        workers
+          .filter((worker) => !done.has(worker))
+          .map(async (worker) => {
+            const turns = await driveWorkerTurns({
+              invoke: () => hedges.run(worker),
+              waitingFor: (slow) => hedges.waitedFor(slow),
+              sleep,
+              cut: async (why) => {
+                trouble ??= why;
+                // At once, not by way of the workflow: the others must not run on.
+                await createRoundActivities(engine).cutShort(round);
+              },
+              goOn: () => nowMs() < untilMs,
+            });
+            if (turns.ended) done.add(worker);
+            for (const one of turns.telemetry) {
+              adopted += one.adopted;
+              if (slowest === null || one.wallMs > slowest.wallMs) slowest = one;
+            }
+          }),
+      );
+      await hedges.drain();
+      return { bill, slowest: slowest && { ...(slowest as Telemetry), adopted }, trouble, unfinished: workers.filter((worker) => !done.has(worker)) };
     },
   };
 }

@@ -52,6 +52,7 @@ export type PipelineInput = z.output<typeof PipelineInput>;
 /** Small enough to be carried over continue-as-new: the scheduler's observations are compacted. */
 export const Carried = z.object({
   bill: Bill,
+  adopted: z.int().default(0),
   observations: z.array(z.unknown()),
   journal: z.array(JournalEntry),
   forbidden: z.object({ memoryMibBelow: z.int().optional(), workersAbove: z.int().optional() }),
@@ -89,6 +90,8 @@ export type EvaluateInput = z.output<typeof EvaluateInput>;
 export const DeployInput = z.strictObject({ ...FromParent, weights: WeightsReference, metrics: z.record(z.string(), z.number()).default({}) });
 export type DeployInput = z.output<typeof DeployInput>;
 
+export const CleanupInput = z.strictObject({ run: z.string(), afterMs: z.number().min(0) });
+
 /** What training one track came to. */
 export const TrackResult = z.object({
   outcome: Outcome,
@@ -97,6 +100,8 @@ export const TrackResult = z.object({
   step: z.int(),
   totalSteps: z.int(),
   loss: z.number().nullable(),
+  /** Values of another host that were taken over: where there are any, bits are not promised. */
+  adopted: z.int(),
   bill: Bill,
   observations: z.array(z.unknown()),
   journal: z.array(JournalEntry),
@@ -172,6 +177,10 @@ export const RunRecord = z.object({
   deadlineAtMs: z.number().nullable(),
   journal: z.array(JournalEntry),
   trials: z.array(Trial),
+  /** What tune judges trials by, and its best one so far. */
+  tune: z.object({ metric: z.string(), best: z.int().nullable() }).nullable(),
+  /** Values of another host that were taken over (`reproducibility: values`): where there are any, bits are not promised. */
+  adopted: z.int(),
   metrics: Metrics.nullable(),
   weightsSha256: z.string().nullable(),
   modelUri: z.string().nullable(),
@@ -180,6 +189,23 @@ export const RunRecord = z.object({
   notices: z.array(z.string()),
 });
 export type RunRecord = z.output<typeof RunRecord>;
+
+/** What changed in a record since it was last written; of journal and trials only the entries that are new or other. */
+export type RecordChange = Partial<RunRecord>;
+
+/** A record after a change. Entries are known by track and round, trials by index, so a repeated change changes nothing. */
+export function changeRecord(record: RunRecord, { journal = [], trials = [], ...change }: RecordChange): RunRecord {
+  const isNew = ({ track, round }: JournalEntry) => !journal.some((entry) => entry.track === track && entry.round === round);
+  const isSame = ({ index }: Trial) => !trials.some((trial) => trial.index === index);
+  return {
+    ...record,
+    ...change,
+    journal: [...record.journal.filter(isNew), ...journal].slice(-KEPT_JOURNAL),
+    trials: [...record.trials.filter(isSame), ...trials].sort((a, b) => a.index - b.index),
+  };
+}
+/** Decisions that the stored record keeps; every round's own reason lies in its plan as well. */
+const KEPT_JOURNAL = 500;
 
 /** What `setGoal` takes: the fields that change; a null lifts a limit. */
 export const GoalChange = z.strictObject({

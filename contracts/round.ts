@@ -113,17 +113,19 @@ export const RoundManifest = z.object({
 });
 export type RoundManifest = z.output<typeof RoundManifest>;
 
-/** One worker's turn, as an activity and as the function's payload. */
-export const Assignment = z.object({
-  storeUri: z.string(),
+/** One worker's turn, as a workflow asks for it. */
+export const WorkerTurn = z.object({
   run: z.string(),
   track: z.string(),
   round: z.int(),
   worker: z.int(),
   memoryMib: z.int(),
-  attempt: z.int().optional(),
   python: PythonRuntime.optional(),
 });
+export type WorkerTurn = z.output<typeof WorkerTurn>;
+
+/** The same as the function's payload: everything else lies in the round's plan, in this store. */
+export const Assignment = WorkerTurn.extend({ storeUri: z.string() });
 export type Assignment = z.output<typeof Assignment>;
 
 /** Sums over the steps a worker did; the parts add up to the wall time within measurement. */
@@ -144,6 +146,8 @@ export const Telemetry = z.object({
   bytesRead: z.number(),
   requests: z.number(),
   storeRequests: z.number(),
+  /** Values of another host that were taken over, where the job's reproducibility allows it. */
+  adopted: z.int(),
   cpuClass: z.string(),
   cold: z.boolean(),
 });
@@ -154,7 +158,15 @@ export const TrainAnswer = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('done'), step: Step, loss: z.number().nullable(), telemetry: Telemetry }),
   z.object({ kind: z.literal('superseded'), telemetry: Telemetry }),
   z.object({ kind: z.literal('reached'), step: Step, telemetry: Telemetry }),
-  z.object({ kind: z.literal('waiting'), step: Step, missing: z.array(z.string()).max(3), missingCount: z.int(), telemetry: Telemetry }),
+  /** `slow`: the workers that make the first missing names. */
+  z.object({
+    kind: z.literal('waiting'),
+    step: Step,
+    missing: z.array(z.string()).max(3),
+    missingCount: z.int(),
+    slow: z.array(z.int()),
+    telemetry: Telemetry,
+  }),
 ]);
 export type TrainAnswer = z.output<typeof TrainAnswer>;
 

@@ -23,6 +23,8 @@ export interface WorkerTurns {
 export interface TurnsWorld {
   readonly invoke: () => Promise<TrainOutcome>;
   readonly sleep: (ms: number) => Promise<unknown>;
+  /** Told when this worker waits for others. */
+  readonly waitingFor?: (workers: readonly number[]) => void;
   /** Ends the whole round; the other instances find its manifest. */
   readonly cut: (why: Trouble) => Promise<unknown>;
   readonly goOn?: () => boolean;
@@ -32,7 +34,7 @@ export interface TurnsWorld {
  * Invokes one worker until its part of the round is durable, and adds up what every attempt cost. A workflow drives its
  * workers by it, and so does an activity that drives many: hence here, and pure.
  */
-export async function driveWorkerTurns({ invoke, sleep, cut, goOn = () => true }: TurnsWorld): Promise<WorkerTurns> {
+export async function driveWorkerTurns({ invoke, sleep, waitingFor, cut, goOn = () => true }: TurnsWorld): Promise<WorkerTurns> {
   let bill = noBill;
   const telemetry: Telemetry[] = [];
   const seen = { crashes: 0, waits: 0, timeouts: 0 };
@@ -42,6 +44,7 @@ export async function driveWorkerTurns({ invoke, sleep, cut, goOn = () => true }
     bill = addBills(bill, outcome.bill);
     if ('telemetry' in outcome) telemetry.push(outcome.telemetry);
     if (outcome.kind === 'done' || outcome.kind === 'superseded') return { bill, telemetry, ended: true };
+    if (outcome.kind === 'waiting') waitingFor?.(outcome.slow);
     const why = troubleOf(outcome, seen);
     if (why) {
       await cut(why);

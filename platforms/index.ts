@@ -52,6 +52,8 @@ export async function openPlatform(options: OpenPlatformOptions): Promise<Functi
     codeSha256,
     ...(pythonCode && { pythonCode }),
     architecture: architecture === 'x64' ? 'x86_64' : 'arm64',
+    // One machine is one CPU model, and so is Graviton on Lambda; its x86 hosts are several.
+    uniformCpus: local || architecture === 'arm64',
     ...(local ? { codeBucket: CODE_BUCKET } : {}),
   });
 }

@@ -55,6 +55,8 @@ export interface PriceList {
 export interface FunctionPlatform {
   readonly limits: PlatformLimits;
   readonly prices: PriceList;
+  /** Whether all instances compute on one CPU model; where they do not, kernels may differ in their last bits. */
+  readonly uniformCpus: boolean;
   /** vCPUs that a function of this memory gets: memory / 1,769 MiB, at most 6. */
   vcpus(memoryMib: number): number;
   /** SHA-256 of the code package that `ensure` deploys, for Node or for Python: part of every recipe. */

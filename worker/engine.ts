@@ -14,7 +14,9 @@ const EXPIRE_MS = 2 * 60 * 60_000;
 
 /** Opens the real world that the activities act on. */
 export async function openEngine(config: WorkerConfig, searchAttributes: boolean): Promise<EngineDependencies> {
-  const target = { cacheDir: config.cacheDir, platform: system(), arch: arch() };
+  // What the embedded server unpacks at once on this machine need not be small; an upload to AWS should.
+  const compress = config.lambdaEndpoint === undefined;
+  const target = { cacheDir: config.cacheDir, platform: system(), arch: arch(), compress };
   const { zipPath, sha256 } = await packageFunctions({ bundleDir: join(__dirname, '..', 'functions-bundle'), ...target });
   const pythonCode = await packageFunctions({ bundleDir: join(__dirname, '..', 'python'), kind: 'python', ...target });
   const platform = await openPlatform({

@@ -3,17 +3,18 @@ import type { Activities } from '../activities';
 
 /** What ran nothing may be tried again; the number is bounded, so that a forgotten fault cannot spend for ever. */
 const retry = { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 20 } as const;
+/** Every activity beats while it runs, so a dead Temporal worker delays nothing for longer than this. */
+const lively = { heartbeatTimeout: '10s', retry } as const;
 
 // One proxy per way of failing: a function may use all of its 15 minutes, a commit is many small reads, a decision is quick.
 export const { invokeTrainer, prepareProgram, evaluatePart, exportModel, checkModel } = proxyActivities<Activities>({
   startToCloseTimeout: '16m',
-  heartbeatTimeout: '10s',
-  retry,
+  ...lively,
 });
-export const { driveChunk } = proxyActivities<Activities>({ startToCloseTimeout: '26m', heartbeatTimeout: '10s', retry });
-export const { commitRound, cutShort, cleanTrack, mergeEvaluation, publishModel, shiftTraffic } = proxyActivities<Activities>({
+export const { driveChunk } = proxyActivities<Activities>({ startToCloseTimeout: '26m', ...lively });
+export const { commitRound, cutShort, cleanRun, mergeEvaluation, publishModel, shiftTraffic } = proxyActivities<Activities>({
   startToCloseTimeout: '5m',
-  retry,
+  ...lively,
 });
 export const {
   openRun,
@@ -30,5 +31,5 @@ export const {
   digestWeights,
 } = proxyActivities<Activities>({
   startToCloseTimeout: '30s',
-  retry,
+  ...lively,
 });

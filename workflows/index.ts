@@ -5,3 +5,4 @@ export { tune } from './tune';
 export { train } from './train';
 export { evaluate } from './evaluate';
 export { deploy } from './deploy';
+export { cleanup } from './cleanup';

@@ -1,5 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { GoalChange, RunRecord } from '../contracts/pipeline';
+import type { GoalChange, RunRecord, Trial } from '../contracts/pipeline';
 import type { Grant } from '../contracts/money';
 
 /** The newest state of a run or of one of its stages. */
@@ -14,6 +14,8 @@ export const stopSignal = defineSignal('stopStage');
 export const grantSignal = defineSignal<[Grant]>('grant');
 /** From a child to its parent after each commit, so that one query shows the whole run. */
 export const progressSignal = defineSignal<[Progress]>('progress');
+/** From tune to the pipeline, whenever a trial starts or learns its value. */
+export const trialSignal = defineSignal<[Trial]>('trial');
 export interface Progress {
   readonly stage: 'profile' | 'tune' | 'train';
   readonly track: string;

@@ -11,32 +11,32 @@ import { parseWith, type Job } from '../contracts/job';
 import { charge, spentNanoUsd, type Bill, type Grant, type Stage } from '../contracts/money';
 import type { RunOpening } from '../activities/runs';
 import {
-  FINAL_TRACK,
   GoalChange,
   PipelineInput,
-  trialTrack,
   type DeployResult,
   type EvaluateResult,
   type Outcome,
   type RunRecord,
   type TrackResult,
+  type Trial,
   type TuneResult,
 } from '../contracts/pipeline';
 import type { WeightsReference } from '../contracts/functions';
 import { durationMs, nanoUsd } from '../contracts/units';
-import { applyParameters, cleanTrack, digestWeights, keepStage, openRun, recallStage, writeRecord } from './activities';
+import { applyParameters, digestWeights, keepStage, openRun, recallStage } from './activities';
+import { cleanUp } from './cleanup';
 import { deploy } from './deploy';
 import { evaluate } from './evaluate';
 import { judgingSplit } from './evaluation';
 import { billOfFailure, codeOfFailure, reasonOfFailure } from './failures';
-import { grantSignal, progressSignal, setGoalUpdate, statusQuery, stopSignal } from './messages';
+import { grantSignal, progressSignal, setGoalUpdate, statusQuery, stopSignal, trialSignal } from './messages';
 import { profile } from './profile';
 import { ensureProgram } from './programs';
+import { RecordKeeper } from './record';
 import { parseInput, refusal } from './refusal';
 import { listenForStop } from './stopping';
 import { train } from './train';
-import { sameProgram, stepsOf, tune } from './tune';
-import { show } from './visibility';
+import { bestOf, sameProgram, stepsOf, tune } from './tune';
 
 // Shares of what is left: evaluate and deploy are reserved first, so that a model that was paid for is also measured.
 const RESERVED_SHARE = 0.05;
@@ -44,10 +44,7 @@ const RESERVED_AT_LEAST_NANO_USD = 300_000;
 const RESERVED_AT_MOST_SHARE = 0.5;
 const RESERVED_TIME_SHARE = 0.05;
 const RESERVED_TIME_AT_LEAST_MS = 3_000;
-const SAVE_EVERY_MS = 2_000;
 const STAGE_SHARES: Partial<Record<Stage, number>> = { profile: 0.1, tune: 0.5 };
-
-const tracksOf = ({ trials }: RunRecord): string[] => [...new Set([trialTrack(0), FINAL_TRACK, ...trials.map(({ index }) => trialTrack(index))])];
 
 function startRecord(run: string, job: Job, opening: RunOpening): RunRecord {
   const { startedAtMs, deadlineAtMs, budgetNanoUsd, ledger, notices } = opening;
@@ -64,6 +61,7 @@ function startRecord(run: string, job: Job, opening: RunOpening): RunRecord {
       stage: null,
     },
     ...{ step: 0, totalSteps: 0, loss: null, allocation: null, ledger, budgetNanoUsd, deadlineAtMs, journal: [], trials: [], metrics: null },
+    ...{ tune: job.tune ? { metric: job.tune.metric, best: null } : null, adopted: 0 },
     ...{ weightsSha256: null, modelUri: null, version: null, functionName: null, notices: [...notices] },
   };
 }
@@ -80,31 +78,20 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
         .catch(() => undefined);
   });
   const opening = await openRun({ run, job, resume, nowMs: workflowInfo().startTime.getTime() });
-  let record = startRecord(run, job, opening);
-  setHandler(statusQuery, () => record);
-
-  const update = (change: Partial<RunRecord>) => {
-    record = { ...record, ...change, updatedAtMs: Date.now() };
-    show(record, opening.searchAttributes);
-  };
-  let savedAtMs = 0;
-  const save = async (change: Partial<RunRecord>) => {
-    update(change);
-    savedAtMs = Date.now();
-    await writeRecord(record);
-  };
-  const pay = (stage: Stage, bill: Bill) => update({ ledger: charge(record.ledger, stage, bill) });
+  const record = new RecordKeeper(startRecord(run, job, opening), opening.searchAttributes);
+  setHandler(statusQuery, () => record.current);
+  const pay = (stage: Stage, bill: Bill) => record.update({ ledger: charge(record.current.ledger, stage, bill) });
 
   /** What a stage may spend, and until when. */
   const grantOf = (stage: Stage): Grant => {
-    const { budgetNanoUsd, deadlineAtMs } = record;
+    const { budgetNanoUsd, deadlineAtMs } = record.current;
     const ends = stage === 'evaluate' || stage === 'deploy';
     const grant: Grant = {};
     if (budgetNanoUsd !== null) {
       const reserve = ends
         ? 0
         : Math.min(Math.max(budgetNanoUsd * RESERVED_SHARE, RESERVED_AT_LEAST_NANO_USD), budgetNanoUsd * RESERVED_AT_MOST_SHARE);
-      const rest = budgetNanoUsd - spentNanoUsd(record.ledger) - reserve;
+      const rest = budgetNanoUsd - spentNanoUsd(record.current.ledger) - reserve;
       grant.budgetNanoUsd = Math.max(0, Math.floor(rest * (STAGE_SHARES[stage] ?? 1)));
     }
     if (deadlineAtMs !== null) {
@@ -116,28 +103,36 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   };
 
   const wholeGoal = (): Grant => ({
-    ...(record.budgetNanoUsd === null ? {} : { budgetNanoUsd: Math.max(0, record.budgetNanoUsd - spentNanoUsd(record.ledger)) }),
-    ...(record.deadlineAtMs === null ? {} : { deadlineAtMs: record.deadlineAtMs }),
+    ...(record.current.budgetNanoUsd === null
+      ? {}
+      : { budgetNanoUsd: Math.max(0, record.current.budgetNanoUsd - spentNanoUsd(record.current.ledger)) }),
+    ...(record.current.deadlineAtMs === null ? {} : { deadlineAtMs: record.current.deadlineAtMs }),
   });
 
   // While a stage runs, its spend is what it last told; when it ends, its bill is the truth.
-  let before = record.ledger;
+  let before = record.current.ledger;
   let live: Stage | null = null;
   setHandler(progressSignal, ({ stage, track, round, first, step, totalSteps, loss, allocation, reason, spentNanoUsd: spent }) => {
     if (live !== stage) return;
     const running: Bill = { invocations: 0, billedMs: 0, computeNanoUsd: spent, requestsNanoUsd: 0, storeNanoUsd: 0, estimatedNanoUsd: 0 };
-    const journal = [...record.journal, { atMs: Date.now(), track, round, first, last: step, allocation, reason }].slice(-20);
-    update({ step, totalSteps, loss, allocation, journal, ledger: charge(before, stage, running) });
-    // Queries always see the newest; the store need not hear of every round.
-    if (Date.now() - savedAtMs >= SAVE_EVERY_MS) void save({}).catch(() => undefined);
+    const journal = [{ atMs: Date.now(), track, round, first, last: step, allocation, reason }];
+    record.update({ step, totalSteps, loss, allocation, journal, ledger: charge(before, stage, running) });
+    record.saveNowAndThen();
+  });
+  const showTrials = (metric: string, trials: readonly Trial[]) =>
+    record.update({ trials: [...trials], tune: { metric, best: bestOf(trials, metric) } });
+  setHandler(trialSignal, (trial) => {
+    if (!job.tune) return;
+    showTrials(job.tune.metric, [...record.current.trials.filter(({ index }) => index !== trial.index), trial]);
+    record.saveNowAndThen();
   });
   setHandler(
     setGoalUpdate,
     (change) => {
       const { budgetUsd, deadline } = parseWith(GoalChange, change, 'the new goal');
-      if (budgetUsd !== undefined) update({ budgetNanoUsd: budgetUsd === null ? null : nanoUsd(budgetUsd) });
-      if (deadline !== undefined) update({ deadlineAtMs: deadline === null ? null : deadlineOf(deadline) });
-      const stage = record.stage;
+      if (budgetUsd !== undefined) record.update({ budgetNanoUsd: budgetUsd === null ? null : nanoUsd(budgetUsd) });
+      if (deadline !== undefined) record.update({ deadlineAtMs: deadline === null ? null : deadlineOf(deadline) });
+      const stage = record.current.stage;
       if (stage)
         for (const child of active)
           void getExternalWorkflowHandle(child)
@@ -147,7 +142,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     {
       validator: (change) => {
         const { budgetUsd, deadline } = parseWith(GoalChange, change, 'the new goal');
-        if (typeof budgetUsd === 'number' && nanoUsd(budgetUsd) < spentNanoUsd(record.ledger))
+        if (typeof budgetUsd === 'number' && nanoUsd(budgetUsd) < spentNanoUsd(record.current.ledger))
           throw refusal('InvalidSpec', `budgetUsd: $${budgetUsd} is less than what is spent already; expected more, or stop the run`);
         if (typeof deadline === 'string' && deadlineOf(deadline) <= Date.now()) throw refusal('InvalidSpec', 'deadline: expected a moment after now');
       },
@@ -161,16 +156,17 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     input: { job?: Job; [field: string]: unknown },
     limits: { wholeGoal?: Grant } = {},
   ): Promise<R> {
-    await save({ stage: name, stages: { ...record.stages, [name]: 'running' } });
+    await record.save({ stage: name, stages: { ...record.current.stages, [name]: 'running' } });
     // What a stage may spend and how it is spread is no part of what it computes: a raised budget repeats nothing.
     const { goal: _goal, allocation: _allocation, ...computed } = input.job ?? job;
-    const key = { ...input, job: computed };
+    const { observations: _learnt, ...inputs } = input;
+    const key = { ...inputs, job: computed };
     const known = (await recallStage({ run, stage: name, input: key })) as R | null;
     if (known) {
-      await save({ stages: { ...record.stages, [name]: known.outcome } });
+      await record.save({ stages: { ...record.current.stages, [name]: known.outcome } });
       return known;
     }
-    before = record.ledger;
+    before = record.current.ledger;
     live = name;
     const workflowId = `${run}/${name}`;
     active.add(workflowId);
@@ -181,19 +177,19 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
         args: [{ job, run, grant: grantOf(name), ...input, ...limits }],
       });
       live = null;
-      update({ ledger: before });
+      record.update({ ledger: before });
       pay(name, result.bill);
-      await save({ stages: { ...record.stages, [name]: result.outcome } });
+      await record.save({ stages: { ...record.current.stages, [name]: result.outcome } });
       if (result.outcome === 'completed') await keepStage({ run, stage: name, input: key, result });
       return result;
     } catch (error) {
       live = null;
       const bill = billOfFailure(error);
       if (bill.invocations > 0) {
-        update({ ledger: before });
+        record.update({ ledger: before });
         pay(name, bill);
       }
-      update({ stages: { ...record.stages, [name]: isCancellation(error) ? 'stopped' : 'failed' } });
+      record.update({ stages: { ...record.current.stages, [name]: isCancellation(error) ? 'stopped' : 'failed' } });
       throw error;
     } finally {
       active.delete(workflowId);
@@ -201,16 +197,16 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   }
 
   async function finish(outcome: Outcome, reason: string): Promise<RunRecord> {
-    for (const track of tracksOf(record)) await cleanTrack({ run, track });
-    await save({ status: outcome, reason, stage: null });
-    return record;
+    await cleanUp(run, opening.functionTimeoutMs);
+    await record.save({ status: outcome, reason, stage: null });
+    return record.current;
   }
 
   try {
     const prepared = await ensureProgram(job);
     pay('profile', prepared.bill);
     const { program } = prepared;
-    update({ totalSteps: stepsOf(job, program) });
+    record.update({ totalSteps: stepsOf(job, program) });
 
     const profiled: TrackResult = await stage('profile', profile, { program }, { wholeGoal: wholeGoal() });
     if (profiled.outcome !== 'completed') return await finish(profiled.outcome, profiled.reason);
@@ -220,7 +216,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
 
     if (job.tune && !stop.requested) {
       const tuned: TuneResult = await stage('tune', tune, { program, observations });
-      update({ trials: tuned.trials });
+      showTrials(job.tune.metric, tuned.trials);
       const best = tuned.trials.find(({ index }) => index === tuned.best);
       if (tuned.outcome !== 'completed' && (tuned.outcome !== 'budgetExhausted' || !best)) return await finish(tuned.outcome, tuned.reason);
       if (best) {
@@ -237,13 +233,19 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
       observations: observations.slice(-8),
     });
     const weightsSha256 = trained.weights ? await digestWeights(trained.weights) : null;
-    update({ step: trained.step, totalSteps: trained.totalSteps, loss: trained.loss, weightsSha256 });
+    record.update({
+      step: trained.step,
+      totalSteps: trained.totalSteps,
+      loss: trained.loss,
+      weightsSha256,
+      adopted: profiled.adopted + trained.adopted,
+    });
     if (trained.weights === undefined || trained.outcome === 'stopped' || trained.outcome === 'diverged')
       return await finish(trained.outcome, trained.reason);
 
     const split = judgingSplit(job);
     const evaluated: EvaluateResult = await stage('evaluate', evaluate, { program, weights: trained.weights, split });
-    update({ metrics: evaluated.metrics });
+    record.update({ metrics: evaluated.metrics });
     if (trained.outcome !== 'completed') return await finish(trained.outcome, trained.reason);
     if (evaluated.outcome !== 'completed') return await finish(evaluated.outcome, evaluated.reason);
     if (!job.deploy || stop.requested)
@@ -251,7 +253,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
 
     const { confusion: _shown, ...metrics } = evaluated.metrics;
     const deployed: DeployResult = await stage('deploy', deploy, { program, weights: trained.weights, metrics });
-    update({ modelUri: deployed.modelUri ?? null, version: deployed.version ?? null, functionName: deployed.functionName ?? null });
+    record.update({ modelUri: deployed.modelUri ?? null, version: deployed.version ?? null, functionName: deployed.functionName ?? null });
     return await finish(deployed.outcome, deployed.reason);
   } catch (error) {
     // Whatever happened, the record says so: it is what people read when history is gone.

@@ -1,6 +1,6 @@
 import { ProfileInput, trialTrack, type TrackResult } from '../contracts/pipeline';
 import { parseInput } from './refusal';
-import { openStage, reportProgress, startCarrying } from './stage';
+import { openStage, startCarrying } from './stage';
 import { endingInOrder, listenForStop } from './stopping';
 import { trainTrack } from './track';
 
@@ -9,10 +9,12 @@ export async function profile(raw: unknown): Promise<TrackResult> {
   const input = parseInput(ProfileInput, raw, 'profile');
   const stop = listenForStop();
   return endingInOrder(stop, async () => {
-    const { run, program, bill, grant } = await openStage(input);
-    return trainTrack({
+    const { run, program, bill, grant, reportProgress, close } = await openStage(input);
+    const result = await trainTrack({
       ...{ run, track: trialTrack(0), stage: 'profile', job: input.job, program, phase: 'profile', carried: startCarrying(bill, []) },
       ...{ grant, wholeGoal: input.wholeGoal, stopRequested: () => stop.requested, onProgress: reportProgress },
     });
+    await close();
+    return result;
   });
 }

@@ -1,6 +1,7 @@
 import { condition, sleep } from '@temporalio/workflow';
 import { addBills, noBill, type Bill } from '../contracts/money';
-import type { Round, Telemetry } from '../contracts/round';
+import { Hedges } from '../contracts/hedging';
+import type { Round, Telemetry, TrainOutcome } from '../contracts/round';
 import { driveWorkerTurns, type Trouble } from '../contracts/worker-turns';
 import type { Committed } from '../activities/rounds';
 import { commitRound, cutShort, driveChunk, invokeTrainer } from './activities';
@@ -13,6 +14,8 @@ export interface RoundResult {
   readonly bill: Bill;
   readonly telemetry: readonly Telemetry[];
   readonly trouble: Trouble | null;
+  /** Second copies of stragglers; some may still run, and their bills come late. */
+  readonly hedges: Hedges;
 }
 type Cut = (why: Trouble) => Promise<Committed>;
 interface Driven {
@@ -32,9 +35,17 @@ export async function driveRound(round: Round, stopRequested: () => boolean, dea
   let driving = true;
   const watching = cutOnStop({ done: () => !driving, stopRequested, deadlineInMs, cut });
   const { workers } = round.allocation;
+  const hedges = new Hedges((worker) => invokeWorker(round, worker));
   const driven = await Promise.all(
     workers <= CHUNK_WORKERS
-      ? Array.from({ length: workers }, (_, worker) => driveWorker(round, worker, cut))
+      ? Array.from({ length: workers }, (_, worker) =>
+          driveWorkerTurns({
+            invoke: () => hedges.run(worker),
+            waitingFor: (slow) => hedges.waitedFor(slow),
+            sleep: (ms) => sleep(ms),
+            cut,
+          }),
+        )
       : Array.from({ length: Math.ceil(workers / CHUNK_WORKERS) }, (_, chunk) =>
           driveWorkers(round, chunk * CHUNK_WORKERS, Math.min(workers, (chunk + 1) * CHUNK_WORKERS), cut),
         ),
@@ -42,7 +53,13 @@ export async function driveRound(round: Round, stopRequested: () => boolean, dea
   driving = false;
   await watching;
   const committed = await (cutting ?? commitRound(round));
-  return { committed, bill: driven.map(({ bill }) => bill).reduce(addBills, noBill), telemetry: driven.flatMap((one) => one.telemetry), trouble };
+  return {
+    committed,
+    bill: driven.map(({ bill }) => bill).reduce(addBills, noBill),
+    telemetry: driven.flatMap((one) => one.telemetry),
+    trouble,
+    hedges,
+  };
 }
 
 /** A stop or the deadline ends a round at its newest complete step, while its functions run. */
@@ -67,10 +84,10 @@ async function cutOnStop({
   if (!done()) await cut({ kind: inTime ? 'stopped' : 'deadline' });
 }
 
-async function driveWorker({ run, track, round, first, last, allocation, python }: Round, worker: number, cut: Cut): Promise<Driven> {
-  const assignment = { storeUri: '', run, track, round, worker, memoryMib: allocation.memoryMib, ...(python && { python }) };
+/** One invocation of a worker, as an activity of its own. */
+function invokeWorker({ run, track, round, first, last, allocation, python }: Round, worker: number): Promise<TrainOutcome> {
   const summary = `${track}: worker ${worker + 1} of ${allocation.workers}, steps ${first} to ${last}`;
-  return driveWorkerTurns({ invoke: () => invokeTrainer.executeWithOptions({ summary }, [assignment]), sleep: (ms) => sleep(ms), cut });
+  return invokeTrainer.executeWithOptions({ summary }, [{ run, track, round, worker, memoryMib: allocation.memoryMib, ...(python && { python }) }]);
 }
 
 async function driveWorkers(round: Round, start: number, end: number, cut: Cut): Promise<Driven> {

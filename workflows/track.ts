@@ -41,22 +41,22 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
   const untilStep = Math.min(options.untilStep ?? opening.totalSteps, opening.totalSteps);
   let { step, loss } = opening;
   let from = opening.weights ?? options.startFrom ?? null;
-  let { bill, journal, forbidden, switches, accepted } = options.carried;
+  let { bill, adopted, journal, forbidden, switches, accepted } = options.carried;
   let observations = options.carried.observations as Observation[];
   let current: Allocation | null = journal.at(-1)?.allocation ?? null;
   let probes = 0;
 
-  const ended = (outcome: Outcome, reason: string): TrackResult => ({
-    outcome,
-    reason,
-    ...(from ? { weights: from } : {}),
-    step,
-    totalSteps: opening.totalSteps,
-    loss,
-    bill,
-    observations,
-    journal,
-  });
+  // Copies of stragglers end after their round: whoever leaves this loop waits for their bills.
+  const late: Promise<void>[] = [];
+  const payLate = async (hedges: RoundResult['hedges']) => {
+    const lateBill = await hedges.drain();
+    bill = addBills(bill, lateBill);
+  };
+  const ended = async (outcome: Outcome, reason: string): Promise<TrackResult> => {
+    await Promise.all(late);
+    const { totalSteps } = opening;
+    return { outcome, reason, ...(from ? { weights: from } : {}), step, totalSteps, loss, adopted, bill, observations, journal };
+  };
 
   for (let round = opening.nextRound; ; round++) {
     if (step >= untilStep) return ended('completed', `trained ${step} of ${opening.totalSteps} steps`);
@@ -90,6 +90,8 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     const { deadlineAtMs } = grant();
     const result = await driveRound(next.round, stopRequested, deadlineAtMs === undefined ? undefined : deadlineAtMs - startedAtMs);
     bill = addBills(bill, result.bill);
+    adopted += result.telemetry.reduce((sum, one) => sum + one.adopted, 0);
+    late.push(payLate(result.hedges));
     observations = observe(observations, next.round, result, Date.now() - startedAtMs);
     if (result.committed.step > step || round > opening.nextRound || from === null) from = { run, track, round };
     step = result.committed.step;
@@ -103,15 +105,18 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
       totalSteps: opening.totalSteps,
       loss,
       allocation: current,
-      reason: next.round.reason,
+      reason: result.hedges.count > 0 ? `${next.round.reason}; second copies of slow workers: ${result.hedges.count}` : next.round.reason,
       spentNanoUsd: totalNanoUsd(bill),
     });
+    if (result.trouble?.kind === 'failed') await Promise.all(late);
     const end = result.trouble && endOf(result.trouble, bill);
     if (end) return ended(end.outcome, end.reason);
     if (result.trouble) forbidden = { ...forbidden, ...learn(result.trouble, current) };
     // A stop that arrived meanwhile must not be lost in the hand-over to a fresh history.
-    if (options.handOver && workflowInfo().continueAsNewSuggested && !stopRequested() && step < untilStep)
-      await options.handOver({ ...options.carried, bill, observations, journal, forbidden, switches, accepted });
+    if (options.handOver && workflowInfo().continueAsNewSuggested && !stopRequested() && step < untilStep) {
+      await Promise.all(late);
+      await options.handOver({ ...options.carried, bill, adopted, observations, journal, forbidden, switches, accepted });
+    }
   }
 }
 

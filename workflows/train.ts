@@ -1,7 +1,7 @@
 import { continueAsNew } from '@temporalio/workflow';
 import { TrainInput, type TrackResult } from '../contracts/pipeline';
 import { parseInput } from './refusal';
-import { openStage, reportProgress, startCarrying } from './stage';
+import { openStage, startCarrying } from './stage';
 import { endingInOrder, listenForStop } from './stopping';
 import { trainTrack } from './track';
 
@@ -10,8 +10,8 @@ export async function train(raw: unknown): Promise<TrackResult> {
   const input = parseInput(TrainInput, raw, 'train');
   const stop = listenForStop();
   return endingInOrder(stop, async () => {
-    const { run, program, bill, grant } = await openStage(input);
-    return trainTrack({
+    const { run, program, bill, grant, reportProgress, close } = await openStage(input);
+    const result = await trainTrack({
       ...{ run, track: input.track, stage: 'train', job: input.job, program, phase: 'run', startFrom: input.startFrom, untilStep: input.untilStep },
       ...{
         carried: input.carried ?? startCarrying(bill, input.observations),
@@ -21,5 +21,7 @@ export async function train(raw: unknown): Promise<TrackResult> {
       },
       handOver: (carried) => continueAsNew<typeof train>({ ...input, run, program, grant: grant(), carried }),
     });
+    await close();
+    return result;
   });
 }

@@ -9,7 +9,7 @@ import { evaluateWeights, judgingSplit } from './evaluation';
 import { progressSignal, stopSignal, type Progress } from './messages';
 import { billOfFailure, reasonOfFailure } from './failures';
 import { parseInput, refusal } from './refusal';
-import { openStage, reportProgress } from './stage';
+import { openStage } from './stage';
 import { endingInOrder, listenForStop } from './stopping';
 import { train } from './train';
 
@@ -27,7 +27,7 @@ export async function tune(raw: unknown): Promise<TuneResult> {
         .catch(() => undefined);
   });
   return endingInOrder(stop, async () => {
-    const { run, program, grant, bill: opened } = await openStage(input);
+    const { run, program, grant, bill: opened, reportProgress, tellTrial, close } = await openStage(input);
     const trials: Trial[] = [];
     const rungValues: number[][] = settings.rungs.map(() => []);
     const journal: TuneResult['journal'] = [];
@@ -50,6 +50,7 @@ export async function tune(raw: unknown): Promise<TuneResult> {
       (best === null
         ? 'no trial came to a result'
         : `trial ${best} is best of ${trials.length}: ${settings.metric} ${trials.find(({ index }) => index === best)!.value!.toFixed(4)}`);
+    await close();
     return { outcome, reason, trials: trials.sort((a, b) => a.index - b.index), best, bill, observations, journal };
 
     async function runTrial(index: number): Promise<void> {
@@ -67,7 +68,11 @@ export async function tune(raw: unknown): Promise<TuneResult> {
       const suggested = await suggestTrial({ job, history, index });
       const trial: Trial = { index, parameters: suggested.parameters, value: null, step: 0, state: 'running' };
       trials.push(trial);
-      const update = (change: Partial<Trial>) => Object.assign(trial, change);
+      tellTrial({ ...trial });
+      const update = (change: Partial<Trial>) => {
+        Object.assign(trial, change);
+        tellTrial({ ...trial });
+      };
       try {
         for (const [rung, share] of settings!.rungs.entries()) {
           const result = await segment(index, suggested.job, sameProgram(job, suggested.job) ? program : undefined, share);
@@ -150,7 +155,7 @@ function valueOf(metrics: Metrics, metric: string): number {
 }
 
 /** The best trial among those that came furthest: values of different rungs do not compare. */
-function bestOf(trials: readonly Trial[], metric: string): number | null {
+export function bestOf(trials: readonly Trial[], metric: string): number | null {
   const measured = trials.filter((trial) => trial.value !== null && trial.weights !== undefined && trial.state !== 'failed');
   const furthest = measured.filter(({ step }) => step === Math.max(...measured.map((trial) => trial.step)));
   const sign = metric.endsWith('accuracy') ? -1 : 1;

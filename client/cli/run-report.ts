@@ -47,6 +47,8 @@ export function runDocument(record: RunRecord, uiUrl: string | undefined) {
     wallMs: record.updatedAtMs - record.startedAtMs,
     deadlineMarginMs: record.deadlineAtMs === null ? null : record.deadlineAtMs - record.updatedAtMs,
     allocations: allocationsOf(record.journal),
+    bestTrial: record.tune?.best ?? null,
+    adoptedValues: record.adopted,
     trials: record.trials.map(({ index, state, value, step, parameters }) => ({ index, state, value, step, parameters })),
     modelUri: record.modelUri,
     version: record.version,
@@ -58,7 +60,7 @@ export function runDocument(record: RunRecord, uiUrl: string | undefined) {
 
 export interface DescribeOptions {
   readonly uiUrl: string | undefined;
-  /** Known to whoever started the run; the record alone does not say what tuning compared, or where the test set is. */
+  /** Known to whoever started the run; the record alone does not say where the test set is. */
   readonly job: Job | undefined;
   readonly embedded: boolean;
   readonly paint: Paint;
@@ -68,7 +70,7 @@ export interface DescribeOptions {
 /** What a person reads at the end of a run. */
 export function describeRun(record: RunRecord, { uiUrl, job, embedded, paint, width }: DescribeOptions): string {
   const rows: [string, string][] = [];
-  const best = job?.tune && bestTrial(record.trials, job.tune.metric);
+  const best = record.tune && record.trials.find(({ index }) => index === record.tune!.best);
   if (record.metrics) rows.push(['result', metricsText(record.metrics)]);
   rows.push(['training', `${count(record.step)} of ${plural(record.totalSteps, 'step')}, last loss ${lossText(record.loss)}`]);
   if (best) rows.push(['best trial', `${trialText(best)}, of ${plural(record.trials.length, 'trial')} (${trialStates(record.trials)})`]);
@@ -78,6 +80,11 @@ export function describeRun(record: RunRecord, { uiUrl, job, embedded, paint, wi
   if (record.weightsSha256) rows.push(['weights', `sha256 ${record.weightsSha256.slice(0, 16)}…`]);
   if (uiUrl) rows.push(['Temporal UI', uiUrl]);
   for (const text of record.notices) rows.push(['note', text]);
+  if (record.adopted > 0)
+    rows.push([
+      'note',
+      `bits are not promised: ${plural(record.adopted, 'value')} of another CPU model ${record.adopted === 1 ? 'was' : 'were'} taken over`,
+    ]);
   const lines = rows.map(([name, text]) => `  ${paint('dim', name.padEnd(12))} ${wrap(text, width - 15).join(`\n${' '.repeat(15)}`)}`);
   const next = nextSteps(record, job);
   const tail =
@@ -110,14 +117,6 @@ function metricsText({ accuracy, loss, rmse, mae, r2 }: NonNullable<RunRecord['m
   if (mae !== undefined) parts.push(`MAE ${mae.toPrecision(4)}`);
   if (r2 !== undefined) parts.push(`R² ${r2.toFixed(4)}`);
   return parts.join(', ');
-}
-
-/** As tuning chooses: values of different rungs do not compare. */
-function bestTrial(trials: readonly Trial[], metric: string): Trial | undefined {
-  const finished = trials.filter(({ state, value }) => state === 'complete' && value !== null);
-  const sign = metric.endsWith('accuracy') ? -1 : 1;
-  const furthest = Math.max(...finished.map(({ step }) => step));
-  return finished.filter(({ step }) => step === furthest).sort((a, b) => sign * ((a.value ?? 0) - (b.value ?? 0)))[0];
 }
 
 function trialText({ index, parameters, value }: Trial): string {

@@ -22,7 +22,9 @@ export function watchIdle({ home, temporal, idleMs, whileAlive, onIdle }: IdleWa
   const look = async () => {
     if (whileAlive && !isAlive(whileAlive)) return onIdle('the command that it was started for has ended');
     connection ??= await connectTo(temporal);
-    const { count } = await new Client({ connection, namespace: temporal.namespace }).workflow.count(`ExecutionStatus = "Running"`);
+    const { count } = await new Client({ connection, namespace: temporal.namespace }).workflow.count(
+      `ExecutionStatus = "Running" AND WorkflowType != "cleanup"`,
+    );
     if (count > 0) busyAtMs = Date.now();
     const usedAtMs = Math.max(busyAtMs, modifiedMs(home.lastUsedFile));
     if (Date.now() - usedAtMs >= idleMs)

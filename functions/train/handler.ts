@@ -13,7 +13,7 @@ import { readExtra } from '../weights';
 import type { World } from '../world';
 import { awaitDurable, keepCheckpoint, warmForNextRound } from './checkpoint';
 import { laneSpan, openSessions } from './gradients';
-import { Layout } from './layout';
+import { Layout, makersOf } from './layout';
 import { resolve } from './resolve';
 import { Steps } from './step';
 import { Sweep } from './sweep';
@@ -54,6 +54,7 @@ export async function trainRound(world: World, assignment: Assignment, context: 
       bytesRead: exchange.traffic.bytesRead - bytesRead,
       requests: exchange.traffic.requests - requests,
       storeRequests: store.requests,
+      adopted: turn.adopted,
       cpuClass: hostClass,
       peakRssMib: world.compute.peakRssMib(),
       cold: taken.cold,
@@ -82,7 +83,13 @@ async function roundOf(turn: Turn, dataSamples: number): Promise<Outcome> {
         case 'superseded':
           return { kind: 'superseded' };
         case 'waiting':
-          return { kind: 'waiting', step: to.step, missing: to.missing.slice(0, 3), missingCount: to.missing.length };
+          return {
+            kind: 'waiting',
+            step: to.step,
+            missing: to.missing.slice(0, 3),
+            missingCount: to.missing.length,
+            slow: makersOf(turn.layout, to.step, to.missing.slice(0, 3)),
+          };
       }
     }
   }

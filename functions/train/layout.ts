@@ -117,3 +117,12 @@ export class Layout {
     return [...this.neededPartials(step).map(({ name }) => name), ...this.#ownNorm(step), ...this.ownValues(step)];
   }
 }
+
+/** The workers that publish these names of a step, or its checkpoint: whom a waiting worker waits for. */
+export function makersOf({ plan, program }: Layout, step: number, missing: readonly string[]): number[] {
+  const wanted = new Set(missing);
+  return plan.cut.laneBorders.slice(1).flatMap((_, worker) => {
+    const layout = new Layout(plan, program, worker);
+    return [...layout.published(step + 1), ...layout.ownCheckpoint(plan.last)].some((name) => wanted.has(name)) ? [worker] : [];
+  });
+}

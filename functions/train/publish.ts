@@ -6,7 +6,8 @@ import { Detour, type Turn } from './turn';
  * Puts a value under its name. Where the job's reproducibility is `values`, a host with other bits takes over what is
  * stored, so that memory and store never differ; `view` changes then.
  */
-export async function publish({ exchange, plan }: Turn, name: string, view: ArrayBufferView): Promise<void> {
+export async function publish(turn: Turn, name: string, view: ArrayBufferView): Promise<void> {
+  const { exchange, plan } = turn;
   try {
     await exchange.putValue(name, [bytesOf(view)]);
   } catch (error) {
@@ -14,16 +15,19 @@ export async function publish({ exchange, plan }: Turn, name: string, view: Arra
     const stored = await exchange.get(name);
     if (!stored) throw new Detour({ kind: 'resolve' });
     bytesOf(view).set(stored);
+    turn.adopted++;
   }
 }
 
 /** The same for the object store. */
-export async function keep({ store, plan }: Turn, name: string, view: ArrayBufferView): Promise<void> {
+export async function keep(turn: Turn, name: string, view: ArrayBufferView): Promise<void> {
+  const { store, plan } = turn;
   try {
     await store.putValue(name, bytesOf(view));
   } catch (error) {
     if (!adopts(error, plan)) throw error;
     bytesOf(view).set(await store.get(name));
+    turn.adopted++;
   }
 }
 

@@ -57,7 +57,9 @@ export class Meter {
     return recent[recent.length >> 1] ?? 0;
   }
 
-  read(traffic: Pick<Telemetry, 'bytesWritten' | 'bytesRead' | 'requests' | 'storeRequests' | 'cpuClass' | 'cold' | 'peakRssMib'>): Telemetry {
+  read(
+    traffic: Pick<Telemetry, 'bytesWritten' | 'bytesRead' | 'requests' | 'storeRequests' | 'adopted' | 'cpuClass' | 'cold' | 'peakRssMib'>,
+  ): Telemetry {
     this.enter(this.#part);
     const spent = this.#spentMs;
     return {

@@ -23,6 +23,8 @@ export class Turn {
   /** When the last thing that this worker waited for came. A resolve is no news. */
   newsAtMs = performance.now();
   checkpointMs = 0;
+  /** Values of another host that this one took over. */
+  adopted = 0;
   #lookedAtMs = -Infinity;
   #furthest = -1;
 

@@ -45,6 +45,7 @@ export interface LambdaPlatformOptions {
   /** Left out: programs in Python can't be run. */
   readonly pythonCode?: FunctionCode;
   readonly architecture: 'x86_64' | 'arm64';
+  readonly uniformCpus: boolean;
   /** A bucket that holds the zip as `<sha256>.zip`, where there is one: then its bytes need not be sent with each function. */
   readonly codeBucket?: string;
 }
@@ -59,6 +60,7 @@ const MAX_TIMEOUT_MS = 900_000;
 export class LambdaPlatform implements FunctionPlatform {
   readonly limits: PlatformLimits;
   readonly prices: PriceList;
+  readonly uniformCpus: boolean;
   private readonly ensured = new Map<string, Promise<FunctionReference>>();
   /** Time limits by function, for the bill of an invocation whose answer was lost. */
   private readonly timeouts = new Map<string, number>();
@@ -66,6 +68,7 @@ export class LambdaPlatform implements FunctionPlatform {
   constructor(private readonly options: LambdaPlatformOptions) {
     this.limits = options.limits;
     this.prices = options.prices;
+    this.uniformCpus = options.uniformCpus;
   }
 
   vcpus(memoryMib: number): number {

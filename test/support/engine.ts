@@ -117,6 +117,7 @@ async function launchEngine(options: EngineOptions, children: Set<ChildProcess>)
     bills: async () => (await controls('/smlt/bills')) as { function: string; billedMs: number; memoryMib: number; kind: string }[],
     instances: async () => (await controls('/smlt/instances')) as { pid: number }[],
     setFaults: (plan: unknown) => controls('/smlt/faults', { method: 'PUT', body: JSON.stringify(plan) }),
+    faultCounts: async () => (await controls('/smlt/faults')) as { matched: number; fired: number }[],
     killWorker: () => worker.kill('SIGKILL'),
     restartWorker: async () => {
       worker = await startWorker();
