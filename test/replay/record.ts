@@ -38,6 +38,7 @@ it('records a history of every stage', async () => {
       await new Promise((resolve) => setTimeout(resolve, 100));
     await endless.executeUpdate('stop');
     await endless.result();
+    await engine.run('cleanup', 'whole-cleanup', { run: 'whole', afterMs: 100 });
     for (const id of [
       'whole',
       'whole/profile',
@@ -47,6 +48,7 @@ it('records a history of every stage', async () => {
       'whole/train',
       'whole/evaluate',
       'whole/deploy',
+      'whole-cleanup',
       'crashes',
       'stopped',
     ]) {

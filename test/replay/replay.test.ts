@@ -34,7 +34,7 @@ describe('recorded histories', () => {
   beforeAll(() => Runtime.install({ logger: new DefaultLogger('ERROR') }));
 
   it('hold one of every stage', () => {
-    expect([...new Set(recorded.map(({ type }) => type))].sort()).toEqual(['deploy', 'evaluate', 'pipeline', 'profile', 'train', 'tune']);
+    expect([...new Set(recorded.map(({ type }) => type))].sort()).toEqual(['cleanup', 'deploy', 'evaluate', 'pipeline', 'profile', 'train', 'tune']);
   });
 
   it('replay with the workflows as they are now', async () => {

@@ -7,6 +7,9 @@ import { startEngine, type Engine } from '../support/engine';
 import { writeQuarters } from '../support/data';
 
 jest.setTimeout(180_000);
+const withoutJournal = ({ journal: _journal, ...record }: RunRecord) => record;
+const bestOf = (trials: RunRecord['trials']) =>
+  trials.filter(({ state }) => state === 'complete').reduce((best, trial) => (trial.value! < best.value! ? trial : best)).index;
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('the life of a run', () => {
@@ -48,12 +51,27 @@ describe('the life of a run', () => {
     expect(record.trials).toHaveLength(3);
     expect(record.version).toMatch(/^[0-9a-f]{12}$/);
     expect(await engine.exchange.list('runs/whole/')).toEqual([]);
+    const { journal, ...stored } = JSON.parse(Buffer.from(await engine.store.get('runs/whole/record')).toString()) as RunRecord;
+    expect(stored).toEqual({ ...stored, ...withoutJournal(record) });
+    expect(journal.slice(-record.journal.length)).toEqual(record.journal);
+    expect(record.tune).toEqual({ metric: 'validation.loss', best: bestOf(record.trials) });
 
     // A resume of a finished run asks for the program, which is there, and runs no stage again.
     const billed = (await engine.bills()).length;
     const again = await engine.run<RunRecord>('pipeline', 'whole', { job: { ...job, goal: { budgetUsd: 1 } }, resume: true });
     expect(again).toMatchObject({ status: 'completed', weightsSha256: record.weightsSha256, version: record.version, metrics: record.metrics });
     expect((await engine.bills()).slice(billed).map((bill) => bill.function.split('-')[1])).toEqual(['prepare']);
+  });
+
+  it('sends no payload of 2 KB or more to an activity', async () => {
+    for (const id of ['whole', 'whole/profile', 'whole/tune', 'whole/tune/trial-001', 'whole/train', 'whole/evaluate', 'whole/deploy']) {
+      const { events } = await engine.client.workflow.getHandle(id).fetchHistory();
+      const sizes = (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: scheduled }) =>
+        scheduled ? [[id, scheduled.activityType!.name, scheduled.input!.payloads![0]!.data!.length] as const] : [],
+      );
+      expect(sizes.length).toBeGreaterThan(0);
+      expect(sizes.filter(([, , bytes]) => bytes >= 2_048)).toEqual([]);
+    }
   });
 
   it('misses its gate: nothing is deployed, and the record says by how much', async () => {
@@ -130,6 +148,18 @@ describe('the life of a run', () => {
       job: jobOf({ training: { ...jobOf().training, steps: 60 }, allocation: { minWorkers: 2, maxWorkers: 2, stepsPerRound: 60 } }),
     });
     expect(result.outcome).toBe('completed');
+  });
+
+  it('deletes a second time what an overtaken instance wrote after the end, once no instance can live', async () => {
+    const { status } = await engine.run<RunRecord>('pipeline', 'late', { job: jobOf() });
+    expect(status).toBe('completed');
+    const orphans = ['runs/late/train/0123456789abcdef/checkpoints/7/params/0-1', 'runs/late/train/0123456789abcdef/steps/7/params/0-1'] as const;
+    await engine.store.putValue(orphans[0], Buffer.from('late'));
+    await engine.exchange.putValue(orphans[1], [Buffer.from('late')]);
+    const kept = (await engine.store.list('runs/late/')).filter((name) => name !== orphans[0]);
+    await soon(async () => (await engine.exchange.list('runs/late/')).length === 0);
+    await soon(async () => (await engine.store.list('runs/late/')).length === kept.length);
+    expect(await engine.store.list('runs/late/')).toEqual(kept);
   });
 
   it('starts from the Temporal CLI', () => {
