@@ -56,6 +56,11 @@ export function rangeNorms(gradient: Float32Array, range: Span, blockElements: n
   return Float64Array.from(nodesOf(range, blockElements, paramCount), ({ start, end }) => sumOf(start, end - start));
 }
 
+/** How many squared norms a range has. */
+export function normCount(range: Span, blockElements: number, paramCount: number): number {
+  return nodesOf(range, blockElements, paramCount).length;
+}
+
 /** The norm of the whole gradient from what all owners published, in any order. */
 export function globalNorm(
   perRange: readonly { readonly range: Span; readonly values: Float64Array }[],

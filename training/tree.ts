@@ -36,73 +36,72 @@ export interface NodeSum {
 }
 
 /**
- * A worker's side: adds its lanes' vectors, given in lane order, up the tree. Holds at most log2(total) + 1 vectors besides
- * the finished ones. After `finish` it is ready for the next step.
+ * A worker's side: adds its lanes' vectors, given in lane order, up the tree. Holds at most log2(lanes) + 1 vectors besides
+ * those of maximal nodes that it has given away. After the last lane it is ready for the next step.
  */
 export class LaneSums {
   private readonly nodes: readonly Span[];
   private readonly stack: NodeSum[] = [];
-  private finished: NodeSum[] = [];
   private nextLane: number;
 
-  /** @param emit  gets each maximal node as soon as it is complete, and must be done with its vector when it returns */
+  /** @param pieces  stretches of the vector, in the order in which a maximal node is finished; together all of it */
   constructor(
     private readonly length: number,
     private readonly lanes: Span,
     total: number,
-    private readonly emit?: (nodeSum: NodeSum) => void,
+    private readonly pieces: readonly Span[] = [{ start: 0, end: length }],
     private readonly vectors: Vectors = new HeapVectors(),
   ) {
     this.nodes = treeNodes(lanes, total);
     this.nextLane = lanes.start;
   }
 
-  /** Adds one lane's vector; it may be used again when this returns. */
-  add(lane: number, vector: Float32Array): void {
+  /**
+   * Adds one lane's vector; it may be used again when this returns.
+   * @param onPiece  hears of each piece of a maximal node as soon as it is summed, so that it can be sent while others are added
+   * @returns the maximal node that this lane has completed, if it has; give its vector back with `recycle`
+   */
+  add(lane: number, vector: Float32Array, onPiece: (node: Span, piece: Span, sum: Float32Array) => void = () => undefined): NodeSum | undefined {
     if (lane !== this.nextLane || lane >= this.lanes.end)
       throw new Error(`lane ${lane}: expected lane ${this.nextLane} of ${this.lanes.start}-${this.lanes.end}, in order`);
     if (vector.length !== this.length) throw new Error(`lane ${lane}: expected ${this.length} elements, got ${vector.length}`);
-    this.nextLane++;
+    this.nextLane = lane + 1 === this.lanes.end ? this.lanes.start : lane + 1;
+    const lefts: NodeSum[] = [];
     let start = lane;
-    let sum = vector;
     for (let left = this.stack.at(-1); left !== undefined && isLeftOf(left.node, start, lane + 1); left = this.stack.at(-1)) {
-      add(left.sum, left.sum, sum);
-      if (sum !== vector) this.vectors.release(sum);
-      this.stack.pop();
+      lefts.push(left);
       start = left.node.start;
-      sum = left.sum;
+      this.stack.pop();
     }
-    if (sum === vector) {
-      sum = this.vectors.floats(this.length);
-      sum.set(vector);
+    const node = { start, end: lane + 1 };
+    const sum = lefts.at(-1)?.sum ?? this.vectors.floats(this.length);
+    const isMaximal = this.nodes.some((maximal) => maximal.start === start && maximal.end === lane + 1);
+    // One piece after the other goes all the way up: it stays in the cache, and can be sent while the next one is added.
+    for (const piece of this.pieces) {
+      const slice = (whole: Float32Array) => whole.subarray(piece.start, piece.end);
+      let right = slice(vector);
+      for (const left of lefts) {
+        add(slice(left.sum), slice(left.sum), right);
+        right = slice(left.sum);
+      }
+      if (lefts.length === 0) slice(sum).set(right);
+      if (isMaximal) onPiece(node, piece, slice(sum));
     }
-    const nodeSum = { node: { start, end: lane + 1 }, sum };
-    if (this.nodes.some((node) => node.start === start && node.end === lane + 1)) this.complete(nodeSum);
-    else this.stack.push(nodeSum);
+    for (const left of lefts.slice(0, -1)) this.vectors.release(left.sum);
+    if (isMaximal) return { node, sum };
+    this.stack.push({ node, sum });
+    return undefined;
   }
 
-  /** The maximal nodes and their sums, from left to right; none with `emit`. Give the vectors back with `recycle`. */
-  finish(): NodeSum[] {
-    if (this.nextLane !== this.lanes.end)
-      throw new Error(`lanes ${this.nextLane}-${this.lanes.end} are missing from ${this.lanes.start}-${this.lanes.end}`);
-    const sums = this.finished;
-    this.finished = [];
+  /** Takes a maximal node's vector back, once nobody reads it any more. */
+  recycle({ sum }: NodeSum): void {
+    this.vectors.release(sum);
+  }
+
+  /** For a step that is begun again; somebody else has taken the vectors back. */
+  forget(): void {
+    this.stack.length = 0;
     this.nextLane = this.lanes.start;
-    return sums;
-  }
-
-  /** Takes vectors back that `finish` gave away, once their bytes are published. */
-  recycle(sums: readonly NodeSum[]): void {
-    for (const { sum } of sums) this.vectors.release(sum);
-  }
-
-  private complete(nodeSum: NodeSum): void {
-    if (this.emit === undefined) {
-      this.finished.push(nodeSum);
-      return;
-    }
-    this.emit(nodeSum);
-    this.vectors.release(nodeSum.sum);
   }
 }
 
@@ -112,13 +111,19 @@ function isLeftOf(left: Span, start: number, end: number): boolean {
   return left.end === start && left.end - left.start === size && left.start % (2 * size) === 0;
 }
 
+/** What may be done with a vector that was added: `given` is recycled too, `lent` may be overwritten, `read` may not. */
+export type Use = 'given' | 'lent' | 'read';
+interface Waiting extends NodeSum {
+  readonly use: Use;
+}
+
 /**
- * An owner's side: adds published nodes up the same tree, in whatever order they arrive. Vectors that are added are read
- * only, and must not change before `finish`. After `finish` it is ready for the next step.
+ * An owner's side: adds published nodes up the same tree, in whatever order they arrive. Vectors must not change before
+ * `finish`, but for what this does itself. After `finish` it is ready for the next step.
  */
 export class NodeSums {
-  /** Nodes that wait for their other half, by first lane. Only our own vectors are recycled. */
-  private readonly waiting = new Map<number, { node: Span; sum: Float32Array; own: boolean }>();
+  /** Nodes that wait for their other half, by first lane. */
+  private readonly waiting = new Map<number, Waiting>();
 
   constructor(
     private readonly length: number,
@@ -128,7 +133,7 @@ export class NodeSums {
     checkTotal(total);
   }
 
-  add(node: Span, vector: Float32Array): void {
+  add(node: Span, vector: Float32Array, use: Use = 'read'): void {
     const size = node.end - node.start;
     if (!isPowerOfTwo(size) || node.start % size !== 0 || node.start < 0 || node.end > this.total)
       throw new Error(`node ${node.start}-${node.end}: expected a node of the tree over 0-${this.total}`);
@@ -136,7 +141,7 @@ export class NodeSums {
     for (const other of this.waiting.values())
       if (other.node.start < node.end && node.start < other.node.end)
         throw new Error(`node ${node.start}-${node.end}: overlaps ${other.node.start}-${other.node.end}, which was added before`);
-    let merged = { node, sum: vector, own: false };
+    let merged: Waiting = { node, sum: vector, use };
     for (;;) {
       const { start, end } = merged.node;
       const width = end - start;
@@ -145,15 +150,20 @@ export class NodeSums {
       if (width === this.total || sibling === undefined || sibling.node.end - sibling.node.start !== width) break;
       this.waiting.delete(sibling.node.start);
       const [left, right] = isRight ? [sibling, merged] : [merged, sibling];
-      const sum = left.own ? left.sum : right.own ? right.sum : this.vectors.floats(this.length);
-      add(sum, left.sum, right.sum);
-      if (left.own && right.own) this.vectors.release(right.sum);
-      merged = { node: { start: left.node.start, end: right.node.end }, sum, own: true };
+      merged = { node: { start: left.node.start, end: right.node.end }, ...this.sumOf(left, right) };
     }
     this.waiting.set(merged.node.start, merged);
   }
 
-  /** The sum over all leaves: the caller's own vector; `recycle` takes it back. @throws when nodes are missing */
+  private sumOf(left: Waiting, right: Waiting): Omit<Waiting, 'node'> {
+    const into = [left, right].find(({ use }) => use === 'given') ?? [left, right].find(({ use }) => use === 'lent');
+    const { sum, use } = into ?? { sum: this.vectors.floats(this.length), use: 'given' };
+    add(sum, left.sum, right.sum);
+    for (const other of [left, right]) if (other !== into && other.use === 'given') this.vectors.release(other.sum);
+    return { sum, use };
+  }
+
+  /** The sum over all leaves, for the caller to change; `recycle` takes it back. @throws when nodes are missing */
   finish(): Float32Array {
     const root = this.waiting.get(0);
     if (root === undefined || root.node.end !== this.total) {
@@ -161,19 +171,24 @@ export class NodeSums {
       throw new Error(`tree over 0-${this.total}: nodes are missing, have ${have || 'none'}`);
     }
     this.waiting.clear();
-    if (root.own) return root.sum;
+    if (root.use !== 'read') {
+      this.lent = root.use === 'lent' ? root.sum : undefined;
+      return root.sum;
+    }
     const copy = this.vectors.floats(this.length);
     copy.set(root.sum);
     return copy;
   }
+  private lent: Float32Array | undefined;
 
   recycle(sum: Float32Array): void {
-    this.vectors.release(sum);
+    if (sum !== this.lent) this.vectors.release(sum);
+    this.lent = undefined;
   }
 
-  /** Forgets what was added, for a step that is begun again. */
-  clear(): void {
-    for (const { sum, own } of this.waiting.values()) if (own) this.vectors.release(sum);
+  /** For a step that is begun again; somebody else has taken the vectors back. */
+  forget(): void {
     this.waiting.clear();
+    this.lent = undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { names } from '../../contracts/names';
-import { floatsOf } from '../bytes';
+import { bytesOf } from '../bytes';
 import { heldNames } from './load';
 import { keep } from './publish';
 import { Detour, type Turn } from './turn';
@@ -71,9 +71,8 @@ export async function warmForNextRound({ layout, exchange, workspace, plan, mete
   await meter.during('download', async () => {
     for (const range of layout.paramRanges) {
       if (range.start === layout.own?.start) continue;
-      const bytes = await exchange.get(layout.params(plan.last, range));
-      if (!bytes) return;
-      params.values.set(floatsOf(bytes), range.start);
+      const into = params.values.subarray(range.start, range.end);
+      if (!(await exchange.getInto(layout.params(plan.last, range), bytesOf(into)))) return;
     }
     params.nowHolds(name);
   });

@@ -18,6 +18,17 @@ export async function openSessions(layout: Layout, workspace: Workspace): Promis
   for (const samples of new Set(laneBatches(batchSize, lanes).slice(start, end))) await workspace.lane(samples);
 }
 
+/** Hears of what a worker's lanes have come to while the next ones are still computed. */
+export interface LaneListener {
+  /** Before the first piece of the last node. */
+  readonly beforeLastLane: () => Promise<void>;
+  /** A published node's slice for one range; it must not change before the node's vector is recycled. */
+  readonly onPiece: (node: Span, range: Span, sum: Float32Array) => void;
+  /** The node is whole. Its vector is the listener's, to recycle; the next node is not begun before this resolves. */
+  readonly onNode: (sum: NodeSum) => Promise<void>;
+  readonly afterLane: () => void;
+}
+
 /** A worker's own part of a step: its lanes' gradients, added up the tree to the nodes that it publishes. */
 export class LaneWork {
   readonly #sums: LaneSums;
@@ -30,31 +41,48 @@ export class LaneWork {
   ) {
     const { layout } = turn;
     const { batchSize, lanes } = layout.plan.recipeBody;
-    this.#sums = new LaneSums(layout.vectorLength, layout.lanes, lanes, undefined, turn.workspace.memory);
+    this.#sums = new LaneSums(layout.vectorLength, layout.lanes, lanes, layout.sendingOrder, turn.workspace.memory);
     this.#batches = laneBatches(batchSize, lanes);
     this.#partitions = lanePartitions(dataSamples, lanes);
   }
 
-  /** Computed at the params in the workspace. Give the vectors back with `recycle` once they are no longer read. */
-  async compute(step: number): Promise<NodeSum[]> {
-    const { layout, workspace, samples } = this.turn;
-    const { seed } = layout.plan.recipeBody;
-    for (let lane = layout.lanes.start; lane < layout.lanes.end; lane++) {
+  /** Computed at the params in the workspace. */
+  async compute(step: number, listener: LaneListener): Promise<void> {
+    const { layout, workspace } = this.turn;
+    const { start, end } = layout.lanes;
+    let handedOn: Promise<void> = Promise.resolve();
+    for (let lane = start; lane < end; lane++) {
       await this.turn.lookForManifest(); // a lane of a large model may take seconds
-      const batch = this.#batches[lane]!;
-      const { session, features, targets, noise } = await workspace.lane(batch);
-      samples.gather(laneSamples({ seed, lane, partition: this.#partitions[lane]!, batch, step }), features, targets);
-      layout.program.noise.forEach(({ node, elementsPerSample, rate }, i) =>
-        noiseBits({ seed, step, lane, node, samples: batch, elementsPerSample, rate }, noise[i]),
-      );
-      const newParams = lane === layout.lanes.start;
-      await session.run({ params: workspace.params.values, newParams, features, targets, noise, into: workspace.vector, seed, step, lane });
-      this.#sums.add(lane, workspace.vector);
+      await this.#gradient(step, lane, workspace.vector);
+      if (lane === end - 1) await listener.beforeLastLane();
+      await handedOn;
+      const node = this.#sums.add(lane, workspace.vector, listener.onPiece);
+      if (node) handedOn = listener.onNode(node);
+      handedOn.catch(() => undefined); // thrown where it is awaited
+      listener.afterLane();
     }
-    return this.#sums.finish();
+    await handedOn;
   }
 
-  recycle(sums: readonly NodeSum[]): void {
-    this.#sums.recycle(sums);
+  /** Gradient sums of one lane's samples. */
+  async #gradient(step: number, lane: number, into: Float32Array): Promise<void> {
+    const { layout, workspace, samples } = this.turn;
+    const { seed } = layout.plan.recipeBody;
+    const batch = this.#batches[lane]!;
+    const { session, features, targets, noise } = await workspace.lane(batch);
+    samples.gather(laneSamples({ seed, lane, partition: this.#partitions[lane]!, batch, step }), features, targets);
+    layout.program.noise.forEach(({ node, elementsPerSample, rate }, i) =>
+      noiseBits({ seed, step, lane, node, samples: batch, elementsPerSample, rate }, noise[i]),
+    );
+    const newParams = lane === layout.lanes.start;
+    await session.run({ params: workspace.params.values, newParams, features, targets, noise, into, seed, step, lane });
+  }
+
+  recycle(node: NodeSum): void {
+    this.#sums.recycle(node);
+  }
+  /** For a step that is begun again. */
+  forget(): void {
+    this.#sums.forget();
   }
 }

@@ -75,6 +75,7 @@ async function roundOf(turn: Turn, dataSamples: number): Promise<Outcome> {
     try {
       return await goOn(turn, steps, sweep);
     } catch (detour) {
+      await steps.abandon();
       if (!(detour instanceof Detour)) throw detour;
       const { to } = detour;
       switch (to.kind) {

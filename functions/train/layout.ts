@@ -73,6 +73,12 @@ export class Layout {
     return extraState.subarray(this.program.bufferCount + LOSSES_KEPT);
   }
 
+  /** Ranges as this worker sends them: each begins with another owner's, so that no owner is everybody's first, and ends with its own. */
+  get sendingOrder(): Span[] {
+    const after = this.ranges.findIndex(({ start }) => start >= (this.own?.end ?? this.plan.cut.rangeBorders[this.worker + 1]!));
+    return [...this.ranges.slice(after), ...this.ranges.slice(0, after)];
+  }
+
   ownPartials(step: number): string[] {
     return this.nodes.flatMap((node) => this.ranges.map((range) => names.partial(this.id, step, node, range)));
   }

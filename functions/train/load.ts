@@ -1,5 +1,5 @@
 import { names, type Span } from '../../contracts/names';
-import { floatsOf } from '../bytes';
+import { bytesOf } from '../bytes';
 import { readParams, readExtra, readSlots } from '../weights';
 import type { Layout } from './layout';
 import type { Turn } from './turn';
@@ -23,13 +23,8 @@ export async function loadStep(turn: Turn, step: number): Promise<boolean> {
 
 async function loadFromExchange({ layout, exchange, workspace }: Turn, step: number): Promise<boolean> {
   const { params, slots, extra } = workspace;
-  /** Reads one value into the vector's slice; false when it is gone. */
-  const read = async (name: string, into: Float32Array) => {
-    const bytes = await exchange.get(name);
-    if (bytes === undefined) return false;
-    into.set(floatsOf(bytes));
-    return true;
-  };
+  /** Straight into the vector's slice; false when it is gone. */
+  const read = (name: string, into: Float32Array) => exchange.getInto(name, bytesOf(into));
   const paramsName = heldNames.params(layout, step);
   if (!params.holds(paramsName, layout.program.paramCount)) {
     const there = await Promise.all(

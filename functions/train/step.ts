@@ -1,109 +1,153 @@
 import { SmltError } from '../../contracts/errors';
 import { names, type Span } from '../../contracts/names';
 import { addLoss } from '../../contracts/step-names';
-import { clipFactor, globalNorm, rangeNorms, scaleBy } from '../../training/norms';
+import { clipFactor, globalNorm, normCount, rangeNorms, scaleBy } from '../../training/norms';
 import { blendBuffers, update } from '../../training/optimizers';
 import { countLoss, reductionsOf } from '../../training/plateau';
 import { learningRateAt } from '../../training/schedules';
-import { divide } from '../../training/kernels';
+import { divide, type Vectors } from '../../training/kernels';
 import { NodeSums, type NodeSum } from '../../training/tree';
-import { doublesOf, floatsOf } from '../bytes';
+import { bytesOf } from '../bytes';
 import { passing } from '../fault-points';
 import { LaneWork } from './gradients';
 import { heldNames } from './load';
 import { publish } from './publish';
 import type { Turn } from './turn';
-import { gather } from './wait';
+import { Arrivals } from './wait';
 
 const keyOf = ({ start, end }: Span) => `${start}-${end}`;
 const slice = (vector: Float32Array, { start, end }: Span) => vector.subarray(start, end);
+function copyOf(values: Float32Array, vectors: Vectors): Float32Array {
+  const copy = vectors.floats(values.length);
+  copy.set(values);
+  return copy;
+}
 
 /**
  * One step of one worker, in the order that the protocol asks for (invariant 2): partials for all ranges, norm, state,
- * params. Nothing is left out because a later name is found.
+ * params. Nothing is left out because a later name is found. Values of others are read as they come, whatever goes on here.
  */
 export class Steps {
   readonly #lanes: LaneWork;
   readonly #reducers: Map<string, NodeSums>;
+  #arrivals: Arrivals;
+  /** On their way out of vectors that must not change meanwhile. */
+  readonly #puts = new Set<Promise<void>>();
 
   constructor(
     private readonly turn: Turn,
     dataSamples: number,
   ) {
-    const { layout, plan } = turn;
+    const { layout, plan, workspace } = turn;
     this.#lanes = new LaneWork(turn, dataSamples);
     this.#reducers = new Map(
-      layout.ownRanges.map((range) => [keyOf(range), new NodeSums(range.end - range.start, plan.recipeBody.lanes, turn.workspace.memory)]),
+      layout.ownRanges.map((range) => [keyOf(range), new NodeSums(range.end - range.start, plan.recipeBody.lanes, workspace.memory)]),
     );
+    this.#arrivals = new Arrivals(turn);
   }
 
-  /** From params and own states of `step` in the workspace to those of `step + 1`, published; of the params only the own range is new. */
+  /** From params and own states of `step` in the workspace to those of `step + 1`, published; of the params only the own range is sure to be new. */
   async run(step: number): Promise<void> {
-    const { layout, meter } = this.turn;
-    const sums = await meter.during('compute', () => this.#lanes.compute(step));
-    await passing('beforePut', step);
-    await meter.during('upload', () => this.#publishPartials(step, sums));
-    const published = layout.ownPartials(step);
-    await this.#collect(step, sums, published);
+    const { layout } = this.turn;
+    this.#arrivals = new Arrivals(this.turn);
+    const own = new Set(layout.ownPartials(step));
+    const others = layout.neededPartials(step).filter(({ name }) => !own.has(name));
+    for (const { name, node, range } of others) {
+      let vector = new Float32Array(0);
+      this.#arrivals.expect({
+        name,
+        into: () => bytesOf((vector = this.turn.workspace.memory.floats(range.end - range.start))),
+        take: () => this.#reducers.get(keyOf(range))!.add(node, vector, 'given'),
+      });
+    }
+    const last = await this.#sendLanes(step);
+    if (step + 1 < layout.plan.last) this.#expectParams(step + 1);
+    await this.#arrivals.until(
+      others.map(({ name }) => name),
+      { step, published: [...own] },
+    );
     const means = new Map(layout.ownRanges.map((range) => [keyOf(range), this.#mean(range)]));
-    this.#lanes.recycle(sums);
-
     if (layout.ownsExtra) this.#checkLoss(step, means.get(keyOf(layout.extra))!);
-    if (layout.own) await this.#clip(step, layout.own, means.get(keyOf(layout.own))!, published);
-    await meter.during('reduce', async () => this.#advance(step, means));
-    await meter.during('upload', () => this.#publishNext(step + 1));
+    if (layout.own) await this.#clip(step, layout.own, means.get(keyOf(layout.own))!, [...own]);
+    await this.turn.meter.during('reduce', async () => this.#advance(step, means));
     for (const [key, mean] of means) this.#reducers.get(key)!.recycle(mean);
+    this.#lanes.recycle(last);
+    await this.turn.meter.during('upload', () => this.#publishNext(step + 1));
   }
 
-  /** Reads the other owners' params of a step, and where they decide its rate the counters; the workspace holds the step then. */
+  /** Reads what is left of the other owners' params of a step, and where they decide its rate the counters; the workspace holds the step then. */
   async readParams(step: number): Promise<void> {
     const { layout, workspace } = this.turn;
     const { params, extra } = workspace;
-    const others = new Map(layout.paramRanges.filter(({ start }) => start !== layout.own?.start).map((range) => [layout.params(step, range), range]));
+    const wanted = this.#othersOf((range) => layout.params(step, range)).map(({ name }) => name);
     const readsExtra = layout.needsExtra && !layout.ownsExtra;
-    await gather(this.turn, {
-      step: step - 1,
-      names: [...others.keys(), ...(readsExtra ? [layout.state(step, layout.extra)] : [])],
-      published: layout.published(step),
-      take(name, bytes) {
-        const range = others.get(name);
-        if (range) params.values.set(floatsOf(bytes), range.start);
-        else extra.values.set(floatsOf(bytes));
-      },
-    });
+    if (readsExtra) {
+      const name = layout.state(step, layout.extra);
+      this.#arrivals.expect({ name, into: () => bytesOf(extra.values), take: () => undefined });
+      wanted.push(name);
+    }
+    await this.#arrivals.until(wanted, { step: step - 1, published: layout.published(step) });
     params.nowHolds(heldNames.params(layout, step));
     if (readsExtra) extra.nowHolds(heldNames.extra(layout, step));
   }
 
-  async #publishPartials(step: number, sums: readonly NodeSum[]): Promise<void> {
-    const { layout } = this.turn;
-    await Promise.all(
-      sums.flatMap(({ node, sum }) =>
-        layout.ranges.map((range) => publish(this.turn, names.partial(layout.id, step, node, range), slice(sum, range))),
-      ),
-    );
+  /** After a step that was left in the middle: when this returns, nothing is on its way into or out of the workspace any more. */
+  async abandon(): Promise<void> {
+    await this.#arrivals.close();
+    await Promise.allSettled(this.#puts);
+    this.turn.workspace.releaseWork();
+    for (const reducer of this.#reducers.values()) reducer.forget();
+    this.#lanes.forget();
   }
 
-  /** All partials of the own ranges: the own ones from memory, the others' as they come. */
-  async #collect(step: number, sums: readonly NodeSum[], published: readonly string[]): Promise<void> {
-    const { layout, meter } = this.turn;
-    for (const reducer of this.#reducers.values()) reducer.clear();
-    const own = new Set(published);
-    const others = new Map(layout.neededPartials(step).flatMap((partial) => (own.has(partial.name) ? [] : [[partial.name, partial] as const])));
-    const before = meter.enter('reduce');
-    for (const range of layout.ownRanges) for (const { node, sum } of sums) this.#reducers.get(keyOf(range))!.add(node, slice(sum, range));
-    meter.enter(before);
-    await gather(this.turn, {
-      step,
-      names: [...others.keys()],
-      published,
-      take: (name, bytes) => {
-        const { node, range } = others.get(name)!;
-        const during = meter.enter('reduce');
-        this.#reducers.get(keyOf(range))!.add(node, floatsOf(bytes));
-        meter.enter(during);
-      },
-    });
+  #put(name: string, view: ArrayBufferView): Promise<void> {
+    const put = publish(this.turn, name, view).finally(() => this.#puts.delete(put));
+    put.catch(() => undefined); // thrown where it is awaited
+    this.#puts.add(put);
+    return put;
+  }
+
+  /** Computes the lanes and publishes their nodes, each as soon as it is whole. Returns the last one, lent to the reducers. */
+  async #sendLanes(step: number): Promise<NodeSum> {
+    const { layout, meter, workspace } = this.turn;
+    let last: NodeSum | undefined;
+    await meter.during('compute', () =>
+      this.#lanes.compute(step, {
+        beforeLastLane: () => passing('beforePut', step),
+        onPiece: (node, range, sum) => {
+          const before = meter.enter('upload');
+          void this.#put(names.partial(layout.id, step, node, range), sum);
+          meter.enter(before);
+        },
+        onNode: async (nodeSum) => {
+          // With `reproducibility: values` a put may change what was summed.
+          await meter.during('upload', () => Promise.all(this.#puts));
+          const isLast = nodeSum.node.end === layout.lanes.end;
+          for (const range of layout.ownRanges) {
+            const reducer = this.#reducers.get(keyOf(range))!;
+            if (isLast) reducer.add(nodeSum.node, slice(nodeSum.sum, range), 'lent');
+            else reducer.add(nodeSum.node, copyOf(slice(nodeSum.sum, range), workspace.memory), 'given');
+          }
+          if (isLast) last = nodeSum;
+          else this.#lanes.recycle(nodeSum);
+        },
+        afterLane: () => this.#arrivals.glance(),
+      }),
+    );
+    return last!;
+  }
+
+  /** The others' params may be read in place as soon as the own lanes are computed. */
+  #expectParams(step: number): void {
+    const { layout, workspace } = this.turn;
+    workspace.params.forget();
+    for (const { name, range } of this.#othersOf((r) => layout.params(step, r)))
+      this.#arrivals.expect({ name, into: () => bytesOf(slice(workspace.params.values, range)), take: () => undefined });
+  }
+
+  #othersOf(nameOf: (range: Span) => string): { name: string; range: Span }[] {
+    const { layout } = this.turn;
+    return layout.paramRanges.filter(({ start }) => start !== layout.own?.start).map((range) => ({ name: nameOf(range), range }));
   }
 
   #mean(range: Span): Float32Array {
@@ -128,15 +172,17 @@ export class Steps {
     if (clipNorm === undefined) return;
     const { blockElements, paramCount } = layout.program;
     const values = rangeNorms(gradient, own, blockElements, paramCount);
-    await this.turn.meter.during('upload', () => publish(this.turn, layout.norm(step, own), values));
+    await this.turn.meter.during('upload', () => this.#put(layout.norm(step, own), values));
     const norms = [{ range: own, values }];
-    const others = new Map(layout.paramRanges.filter(({ start }) => start !== own.start).map((range) => [layout.norm(step, range), range]));
-    await gather(this.turn, {
-      step,
-      names: [...others.keys()],
-      published: [...published, layout.norm(step, own)],
-      take: (name, bytes) => norms.push({ range: others.get(name)!, values: doublesOf(bytes) }),
-    });
+    const others = this.#othersOf((range) => layout.norm(step, range));
+    for (const { name, range } of others) {
+      const theirs = new Float64Array(normCount(range, blockElements, paramCount));
+      this.#arrivals.expect({ name, into: () => bytesOf(theirs), take: () => void norms.push({ range, values: theirs }) });
+    }
+    await this.#arrivals.until(
+      others.map(({ name }) => name),
+      { step, published: [...published, layout.norm(step, own)] },
+    );
     scaleBy(gradient, clipFactor(globalNorm(norms, blockElements, paramCount), clipNorm));
   }
 
@@ -170,13 +216,13 @@ export class Steps {
     const { layout, workspace } = this.turn;
     const { params, slots, extra } = workspace;
     const states: Promise<void>[] = [];
-    if (layout.own) states.push(publish(this.turn, layout.state(step, layout.own), slots.values));
-    if (layout.ownsExtra) states.push(publish(this.turn, layout.state(step, layout.extra), extra.values));
+    if (layout.own) states.push(this.#put(layout.state(step, layout.own), slots.values));
+    if (layout.ownsExtra) states.push(this.#put(layout.state(step, layout.extra), extra.values));
     await Promise.all(states);
     if (layout.own) {
       slots.nowHolds(heldNames.slots(layout, step, layout.own));
       await passing('betweenPuts', step);
-      await publish(this.turn, layout.params(step, layout.own), slice(params.values, layout.own));
+      await this.#put(layout.params(step, layout.own), slice(params.values, layout.own));
     }
     if (layout.ownsExtra) extra.nowHolds(heldNames.extra(layout, step));
   }

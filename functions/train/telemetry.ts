@@ -10,17 +10,22 @@ export class Meter {
   readonly #stepsMs: number[] = [];
   #part: Part = 'other';
   #since = this.startedAt;
-  #fetches = 0;
-  #beforeFetches: Part = 'other';
+  #reads = 0;
 
   /** Changes the part; answers the one before, to go back to. */
   enter(part: Part): Part {
-    const now = performance.now();
-    this.#spentMs[this.#part] += now - this.#since;
-    this.#since = now;
+    this.#count();
     const before = this.#part;
     this.#part = part;
     return before;
+  }
+
+  /** Reads overlap with whatever goes on; where nothing does but waiting for them, the time counts as download. */
+  #count(): void {
+    const now = performance.now();
+    const part = this.#part === 'wait' && this.#reads > 0 ? 'download' : this.#part;
+    this.#spentMs[part] += now - this.#since;
+    this.#since = now;
   }
 
   async during<T>(part: Part, work: () => Promise<T>): Promise<T> {
@@ -32,13 +37,17 @@ export class Meter {
     }
   }
 
-  /** Reads overlap with the wait they end: while any of them runs, the time counts as download. */
-  async fetching<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#fetches++ === 0) this.#beforeFetches = this.enter('download');
+  async reading<T>(work: () => Promise<T>): Promise<T> {
+    this.#count();
+    this.#reads++;
     try {
-      return await work();
+      const before = this.enter('download');
+      const pending = work(); // a store in memory has done it all when this returns
+      this.enter(before);
+      return await pending;
     } finally {
-      if (--this.#fetches === 0) this.enter(this.#beforeFetches);
+      this.#count();
+      this.#reads--;
     }
   }
 
@@ -60,7 +69,7 @@ export class Meter {
   read(
     traffic: Pick<Telemetry, 'bytesWritten' | 'bytesRead' | 'requests' | 'storeRequests' | 'adopted' | 'cpuClass' | 'cold' | 'peakRssMib'>,
   ): Telemetry {
-    this.enter(this.#part);
+    this.#count();
     const spent = this.#spentMs;
     return {
       steps: this.steps,

@@ -1,61 +1,150 @@
 import { findNewest, isWhole, allDurable } from './resolve';
 import { Detour, type Turn } from './turn';
 
-export interface Wanted {
+/** One value that is read as soon as it is there. */
+export interface Expected {
+  readonly name: string;
+  /** Asked for when the read begins. */
+  readonly into: () => Uint8Array;
+  readonly take: () => void;
+}
+interface Reading extends Expected {
+  state: 'missing' | 'seen' | 'read';
+}
+export interface Until {
   readonly step: number;
-  readonly names: readonly string[];
   /** All that this worker has published for the step so far. A missing one means loss. */
   readonly published: readonly string[];
-  readonly take: (name: string, bytes: Uint8Array) => void;
 }
 
-/** Waits for names and reads each as it comes. A name that is gone again when it is read leads to resolve. */
-export async function gather(turn: Turn, wanted: Wanted): Promise<void> {
-  const { meter, exchange } = turn;
-  const reads: Promise<void>[] = [];
-  let lost = false;
-  const read = (name: string) =>
-    meter.fetching(async () => {
-      const bytes = await exchange.get(name);
-      if (bytes) wanted.take(name, bytes);
-      else lost = true;
+/**
+ * What one step of a worker waits for: values are read as they come, also while this worker still computes, reduces or
+ * waits for others of them. A value that is gone again when it is read leads to resolve.
+ */
+export class Arrivals {
+  readonly #expected = new Map<string, Reading>();
+  readonly #reads = new Set<Promise<void>>();
+  #glancing = false;
+  #closed = false;
+  #failure: unknown;
+  /** Called after each read. */
+  #onRead: () => void = () => undefined;
+
+  constructor(private readonly turn: Turn) {}
+
+  expect(one: Expected): void {
+    this.#expected.set(one.name, { ...one, state: 'missing' });
+  }
+
+  /** One look, without waiting: between two lanes. Nothing counts as missing yet. */
+  glance(): void {
+    const missing = this.#missing([...this.#expected.keys()]);
+    if (this.#glancing || missing.length === 0) return;
+    this.#glancing = true;
+    const looking = this.turn.exchange
+      .waitFor(missing, { timeoutMs: 0 }, (name) => this.#read(name))
+      .then(
+        () => undefined,
+        (error: unknown) => this.#fail(error),
+      )
+      .finally(() => (this.#glancing = false));
+    this.#track(looking);
+  }
+
+  /** Waits until these are read; others that are expected are read on the way. */
+  async until(names: readonly string[], { step, published }: Until): Promise<void> {
+    const { meter, plan } = this.turn;
+    const { times } = plan;
+    await meter.during('wait', async () => {
+      let quietSinceMs = performance.now();
+      for (;;) {
+        this.#throwFailure();
+        const missing = this.#missing(names);
+        if (missing.length === 0) break;
+        const longMs = Math.max(times.waitMs, 2 * meter.medianStepMs);
+        const untilLongMs = quietSinceMs + longMs - performance.now();
+        let arrived = false;
+        await this.#waitForAny(names, Math.max(1, Math.min(untilLongMs, times.lookMs)), () => (arrived = true));
+        if (arrived) {
+          this.turn.news();
+          quietSinceMs = performance.now();
+        }
+        const still = this.#missing(names);
+        if (still.length === 0) continue;
+        await this.turn.lookForManifest();
+        if (performance.now() - quietSinceMs >= longMs) {
+          await lookAround(this.turn, step, published);
+          quietSinceMs = performance.now();
+        }
+        // After looking around: whoever gives up has resolved first.
+        if (this.turn.nearLimit('wait') || performance.now() - this.turn.newsAtMs >= times.giveUpMs)
+          throw new Detour({ kind: 'waiting', step, missing: still });
+      }
+      const unread = () => names.some((name) => this.#expected.get(name)!.state !== 'read');
+      while (unread()) {
+        await new Promise<void>((resolve) => (this.#onRead = resolve));
+        this.#throwFailure();
+      }
     });
-  await meter.during('wait', async () => {
-    try {
-      await awaitNames(turn, wanted, (name) => {
-        const reading = read(name);
-        reading.catch(() => undefined); // reported below; here only so that a failure during the wait does not end the process
-        reads.push(reading);
-      });
-    } finally {
-      await Promise.allSettled(reads); // buffers that a read writes into must be quiet before anybody goes on
-    }
-    await Promise.all(reads);
-  });
-  if (lost) throw new Detour({ kind: 'resolve' });
-}
+  }
 
-async function awaitNames(turn: Turn, { step, names, published }: Wanted, onArrival: (name: string) => void): Promise<void> {
-  const { times } = turn.plan;
-  let missing = [...names];
-  let quietSinceMs = performance.now();
-  while (missing.length > 0) {
-    const longMs = Math.max(times.waitMs, 2 * turn.meter.medianStepMs);
-    const untilLongMs = quietSinceMs + longMs - performance.now();
-    const still = await turn.exchange.waitFor(missing, { timeoutMs: Math.max(1, Math.min(untilLongMs, times.lookMs)) }, onArrival);
-    if (still.length < missing.length) {
-      turn.news();
-      quietSinceMs = performance.now();
+  /** When this returns, nothing writes into anybody's buffers any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    while (this.#reads.size > 0) await Promise.allSettled(this.#reads);
+  }
+
+  /** The store tells when all names are there; this ends as well when the ones that count are. */
+  async #waitForAny(names: readonly string[], timeoutMs: number, onArrival: () => void): Promise<void> {
+    const enough = new AbortController();
+    try {
+      await this.turn.exchange.waitFor(this.#missing([...this.#expected.keys()]), { timeoutMs, signal: enough.signal }, (name) => {
+        onArrival();
+        this.#read(name);
+        if (this.#missing(names).length === 0) enough.abort();
+      });
+    } catch (error) {
+      if (!enough.signal.aborted) throw error;
     }
-    missing = still;
-    if (missing.length === 0) return;
-    await turn.lookForManifest();
-    if (performance.now() - quietSinceMs >= longMs) {
-      await lookAround(turn, step, published);
-      quietSinceMs = performance.now();
-    }
-    // After looking around: whoever gives up has resolved first.
-    if (turn.nearLimit('wait') || performance.now() - turn.newsAtMs >= times.giveUpMs) throw new Detour({ kind: 'waiting', step, missing });
+  }
+
+  #missing(names: readonly string[]): string[] {
+    return names.filter((name) => this.#expected.get(name)!.state === 'missing');
+  }
+
+  #read(name: string): void {
+    const one = this.#expected.get(name)!;
+    if (this.#closed || one.state !== 'missing') return;
+    one.state = 'seen';
+    const { meter, exchange } = this.turn;
+    this.#track(
+      meter
+        .reading(() => exchange.getInto(name, one.into()))
+        .then((found) => {
+          if (this.#closed) return;
+          if (!found) return this.#fail(new Detour({ kind: 'resolve' }));
+          const during = meter.enter('reduce');
+          one.take();
+          meter.enter(during);
+          one.state = 'read';
+        })
+        .catch((error: unknown) => this.#fail(error)),
+    );
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked: Promise<void> = work.finally(() => {
+      this.#reads.delete(tracked);
+      this.#onRead();
+    });
+    this.#reads.add(tracked);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+  }
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 }
 

@@ -339,6 +339,7 @@ function aroundWrites(rig: Rig, write: (name: string, put: () => Promise<void>) 
     putValue: (name, ...rest) => write(name, () => exchange.putValue(name, ...rest)),
     delete: (deleted, ...rest) => write(deleted[0]!, () => exchange.delete(deleted, ...rest)),
     get: async (...args) => (alive(), exchange.get(...args)),
+    getInto: async (...args) => (alive(), exchange.getInto(...args)),
     present: async (...args) => (alive(), exchange.present(...args)),
     waitFor: async (...args) => (alive(), exchange.waitFor(...args)),
   };

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { Span } from '../../contracts/names';
+import { HeapVectors } from '../../training/kernels';
 import { uniformBits } from '../../training/random';
 import { LaneSums, NodeSums, treeNodes, type NodeSum } from '../../training/tree';
 
@@ -61,6 +62,8 @@ describe('tree nodes', () => {
   });
 });
 
+const uses = ['given', 'lent', 'read'] as const;
+
 describe('sums over lanes', () => {
   it('have the same bits for every cut of the lanes and every order of arrival', () => {
     fc.assert(
@@ -68,15 +71,15 @@ describe('sums over lanes', () => {
         const vectors = Array.from({ length: lanes }, (_, lane) => laneVector(lane, length));
         const published = spansOf(borders).flatMap((span) => {
           const sums = new LaneSums(length, span, lanes);
-          for (let lane = span.start; lane < span.end; lane++) sums.add(lane, vectors[lane]!);
-          const nodes = sums.finish();
+          const nodes: NodeSum[] = [];
+          for (let lane = span.start; lane < span.end; lane++) nodes.push(...[sums.add(lane, vectors[lane]!) ?? []].flat());
           expect(nodes.map(({ node }) => node)).toEqual(treeNodes(span, lanes));
           return nodes;
         });
         const owner = new NodeSums(length, lanes);
         while (published.length > 0) {
           const [{ node, sum }] = published.splice(order.next().value % published.length, 1) as [NodeSum];
-          owner.add(node, sum);
+          owner.add(node, sum, uses[order.next().value % 3]);
         }
         expect(bytesOf(owner.finish())).toBe(bytesOf(reference(vectors)));
       }),
@@ -100,16 +103,18 @@ describe('sums over lanes', () => {
     const before = vectors.map(bytesOf);
     const worker = new LaneSums(6, { start: 0, end: 4 }, 4);
     const owner = new NodeSums(6, 4);
+    let node: NodeSum | undefined;
     vectors.forEach((vector, lane) => {
-      worker.add(lane, vector);
+      node = worker.add(lane, vector);
       owner.add({ start: lane, end: lane + 1 }, vector);
     });
-    const [{ sum }] = worker.finish() as [NodeSum];
+    const { sum } = node!;
     const only = new NodeSums(6, 4);
     only.add({ start: 0, end: 4 }, sum);
     const published = bytesOf(sum);
     only.finish().fill(0);
     expect(bytesOf(sum)).toBe(published);
+    owner.finish().fill(0);
     expect(vectors.map(bytesOf)).toEqual(before);
   });
   it('use their vectors again, step after step, without mixing steps up', () => {
@@ -118,8 +123,8 @@ describe('sums over lanes', () => {
     const seen = new Set<Float32Array>();
     for (let step = 0; step < 20; step++) {
       const vectors = Array.from({ length: 8 }, (_, lane) => laneVector(lane, 5, 100 + step));
-      for (let lane = 1; lane < 8; lane++) worker.add(lane, vectors[lane]!);
-      const nodes = worker.finish();
+      const nodes: NodeSum[] = [];
+      for (let lane = 1; lane < 8; lane++) nodes.push(...[worker.add(lane, vectors[lane]!) ?? []].flat());
       owner.add({ start: 0, end: 1 }, vectors[0]!);
       for (const { node, sum } of nodes) {
         owner.add(node, sum);
@@ -128,29 +133,65 @@ describe('sums over lanes', () => {
       const root = owner.finish();
       expect(bytesOf(root)).toBe(bytesOf(reference(vectors)));
       seen.add(root);
-      worker.recycle(nodes);
+      nodes.forEach((node) => worker.recycle(node));
       owner.recycle(root);
     }
     expect(seen.size).toBeLessThan(10);
   });
-  it('come out one by one, as soon as each node is complete, to who asks for it', () => {
-    const emitted: { node: Span; after: number; sum: string }[] = [];
-    let lane = 0;
-    const sums = new LaneSums(3, { start: 2, end: 8 }, 8, ({ node, sum }) => emitted.push({ node, after: lane, sum: bytesOf(sum) }));
+  it('come out piece by piece, as soon as each node is complete, to who asks for it', () => {
+    const heard: string[] = [];
+    const pieces = [
+      { start: 2, end: 3 },
+      { start: 0, end: 2 },
+    ];
+    const sums = new LaneSums(3, { start: 2, end: 8 }, 8, pieces);
     const vectors = Array.from({ length: 8 }, (_, l) => laneVector(l, 3));
-    for (lane = 2; lane < 8; lane++) sums.add(lane, vectors[lane]!);
-    expect(sums.finish()).toEqual([]);
-    expect(emitted).toEqual([
-      { node: { start: 2, end: 4 }, after: 3, sum: bytesOf(reference(vectors.slice(2, 4))) },
-      { node: { start: 4, end: 8 }, after: 7, sum: bytesOf(reference(vectors.slice(4, 8))) },
-    ]);
+    for (let lane = 2; lane < 8; lane++) {
+      const whole = sums.add(lane, vectors[lane]!, (node, piece, sum) =>
+        heard.push(`lane ${lane}: ${node.start}-${node.end} ${piece.start}-${piece.end} ${bytesOf(sum)}`),
+      );
+      if (whole) heard.push(`lane ${lane}: ${whole.node.start}-${whole.node.end} ${bytesOf(whole.sum)}`);
+    }
+    const expected = (lane: number, start: number, end: number) => {
+      const sum = reference(vectors.slice(start, end));
+      const parts = pieces.map(
+        (piece) => `lane ${lane}: ${start}-${end} ${piece.start}-${piece.end} ${bytesOf(sum.subarray(piece.start, piece.end))}`,
+      );
+      return [...parts, `lane ${lane}: ${start}-${end} ${bytesOf(sum)}`];
+    };
+    expect(heard).toEqual([...expected(3, 2, 4), ...expected(7, 4, 8)]);
+  });
+  it('never hold more vectors than the tree over the own lanes is deep, and one', () => {
+    for (const [start, end] of [
+      [0, 64],
+      [32, 48],
+      [5, 6],
+      [8, 24],
+    ] as const) {
+      let held = 0;
+      let most = 0;
+      const heap = new HeapVectors();
+      const counting = {
+        floats: (length: number) => ((most = Math.max(most, ++held)), heap.floats(length)),
+        release: (vector: Float32Array) => (held--, heap.release(vector)),
+      };
+      const sums = new LaneSums(4, { start, end }, 64, undefined, counting);
+      for (let lane = start; lane < end; lane++) {
+        const node = sums.add(lane, laneVector(lane, 4));
+        if (node) sums.recycle(node);
+      }
+      expect(held).toBe(0);
+      expect(most).toBeLessThanOrEqual(Math.log2(end - start) + 1);
+    }
   });
   it('refuse lanes out of order, missing lanes and vectors of another length', () => {
     const sums = new LaneSums(2, { start: 4, end: 6 }, 8);
     expect(() => sums.add(5, new Float32Array(2))).toThrow('lane 5: expected lane 4');
     expect(() => sums.add(4, new Float32Array(3))).toThrow('lane 4: expected 2 elements, got 3');
     sums.add(4, new Float32Array(2));
-    expect(() => sums.finish()).toThrow('lanes 5-6 are missing');
+    expect(() => sums.add(4, new Float32Array(2))).toThrow('lane 4: expected lane 5');
+    sums.add(5, new Float32Array(2));
+    expect(() => sums.add(6, new Float32Array(2))).toThrow('lane 6: expected lane 4 of 4-6, in order');
   });
   it('refuse to end while nodes are missing, and nodes that overlap or are none', () => {
     const owner = new NodeSums(1, 8);
@@ -162,7 +203,7 @@ describe('sums over lanes', () => {
     expect(() => owner.add({ start: 1, end: 2 }, one)).toThrow('overlaps 0-2');
     expect(() => owner.add({ start: 0, end: 8 }, one)).toThrow('overlaps');
     expect(() => owner.add({ start: 1, end: 3 }, one)).toThrow('expected a node of the tree');
-    owner.clear();
+    owner.forget();
     owner.add({ start: 0, end: 8 }, Float32Array.of(7));
     expect([...owner.finish()]).toEqual([7]);
   });
