@@ -1,13 +1,15 @@
 import type { MetricSums } from '../contracts/functions';
 import { EvaluateAnswer, type EvaluateRequest, type PythonRuntime, type WeightsReference } from '../contracts/functions';
 import { names } from '../contracts/names';
-import { Metrics } from '../contracts/pipeline';
+import { Metrics } from '../contracts/metrics';
+import { Program } from '../contracts/program';
 import type { Bill } from '../contracts/money';
 import type { Failure } from '../contracts/round';
 import { mergeSums, metricsOf } from '../training/metrics';
 import type { EngineDependencies } from './dependencies';
 import { invokeFunction } from './invocation';
 import { encodeRecord, readRecord } from './records';
+import { readContext, readManifest } from './rounds';
 
 const EVALUATE_MEMORY_MIB = 1_769;
 /** The first samples' raw outputs are kept, so that a deployed model can be held against them. */
@@ -91,7 +93,10 @@ export function createEvaluationActivities(engine: EngineDependencies) {
         Array.from({ length: parts }, (_, part) => readRecord(store, EvaluateAnswer, partName({ run, track, round, split, part }))),
       );
       const sums: MetricSums = mergeSums(answers.map((answer) => answer.sums));
-      const metrics = metricsOf(sums);
+      const manifest = await readManifest(store, { run, track, round });
+      const { job, program } = await readContext(store, { run, track, recipe: manifest.recipe });
+      const { target } = await readRecord(store, Program, names.program(program.programDigest, 'program.json'));
+      const metrics = metricsOf(sums, job.loss, target);
       return {
         metrics: Metrics.parse(sums.confusion.length > 0 && sums.confusion.length <= 20 ? { ...metrics, confusion: sums.confusion } : metrics),
         samples: sums.samples,

@@ -1,4 +1,5 @@
 import { canonicalJson } from '../contracts/canonical-json';
+import { smallerIsBetter } from '../contracts/metrics';
 import { names, type TrackId } from '../contracts/names';
 import type { WeightsReference } from '../contracts/functions';
 import { parseJob, type Job } from '../contracts/job';
@@ -157,7 +158,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
         seed: training.seed,
         index,
         sampler: tune.sampler,
-        minimize: minimizes(tune.metric),
+        minimize: smallerIsBetter(tune.metric),
         trials: tune.trials,
       });
       return { parameters, job: parseJob(withParameters(job, parameters)) };
@@ -166,7 +167,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       return parseJob(withParameters(job, parameters));
     },
     async shouldPrune({ metric, value, others, step }: { metric: string; value: number; others: readonly number[]; step: number }): Promise<boolean> {
-      return medianPrune({ value, others, step, minimize: minimizes(metric) });
+      return medianPrune({ value, others, step, minimize: smallerIsBetter(metric) });
     },
   };
 
@@ -272,7 +273,6 @@ function parametersOf(job: Job): ParameterValues {
     Object.keys(job.tune?.parameters ?? {}).flatMap((path) => (at(path) === undefined ? [] : [[path, at(path) as ParameterValue]])),
   );
 }
-const minimizes = (metric: string) => !metric.endsWith('accuracy');
 /** Without the keys whose value is undefined. */
 function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };

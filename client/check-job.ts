@@ -1,7 +1,9 @@
 import type { DataSetManifest } from '../contracts/data-set';
 import { SmltError, type ErrorCode } from '../contracts/errors';
 import type { Job } from '../contracts/job';
+import { settingsOf } from '../contracts/loss';
 import { durationMs } from '../contracts/units';
+import { metricsFor } from '../training/metrics';
 import { readManifest, readShard } from './data-sets';
 import { checkModel, type ModelFacts } from './check-model';
 
@@ -104,16 +106,14 @@ function checkSplits(job: Job, dataSets: Partial<Record<Split, DataSetManifest>>
 
 /** What the loss and the required metrics expect of the targets. Returns true, so that the model is checked only after it. */
 function checkLoss({ loss, evaluate, tune }: Job, { target }: DataSetManifest): true {
+  const { kind } = settingsOf(loss);
   const found = target.kind === 'class' ? `class labels (${target.classes} classes)` : `values (width ${target.width})`;
-  if (loss === 'softmax-cross-entropy' && target.kind !== 'class')
-    throw new SmltError('InvalidSpec', `loss: softmax-cross-entropy needs class labels, and data.train has ${found}; use mse or bce-with-logits`);
-  if (loss === 'mse' && target.kind !== 'values')
-    throw new SmltError('InvalidSpec', `loss: mse needs values, and data.train has ${found}; use softmax-cross-entropy`);
+  if (target.kind === 'class' && ['mse', 'mae', 'huber', 'kl-divergence'].includes(kind))
+    throw new SmltError('InvalidSpec', `loss: ${kind} needs values, and data.train has ${found}; use softmax-cross-entropy`);
+  const known = metricsFor(loss, target);
   const asked = [...Object.keys(evaluate?.require ?? {}), ...(tune ? [tune.metric.replace('validation.', '')] : [])];
-  const regressionOnly = asked.find((metric) => ['rmse', 'mae', 'r2'].includes(metric));
-  if (target.kind === 'class' && regressionOnly)
-    throw new SmltError('InvalidSpec', `${regressionOnly} is a measure of regression, and data.train has ${found}; use accuracy or loss`);
-  if (target.kind === 'values' && loss === 'mse' && asked.includes('accuracy'))
-    throw new SmltError('InvalidSpec', `accuracy is a measure of classification, and data.train has ${found}; use rmse, mae, r2 or loss`);
+  const stranger = asked.find((metric) => !known.some((name) => name === metric));
+  if (stranger !== undefined)
+    throw new SmltError('InvalidSpec', `${stranger} is no measure of ${kind} on data.train's ${found}; use ${known.join(', ')}`);
   return true;
 }

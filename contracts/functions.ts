@@ -63,7 +63,17 @@ export const MetricSums = z.object({
   absoluteErrorSum: z.number(),
   targetSum: z.number(),
   targetSquaredSum: z.number(),
-  /** The five sums without rounding, each as float64 parts whose exact sum it is: so merging cannot depend on the cut. */
+  /** Of the losses in lossSum: samples, or less where labels are ignored, or the classes' weights. */
+  weightSum: z.number(),
+  /** Decisions that `correct` counts: samples, or the positions of sequences that are not ignored. */
+  decisions: z.int(),
+  /** How many true labels had the largest output, the second largest, ...; the last entry is the rest. */
+  ranks: z.array(z.int()),
+  /** For each class (or each label of several): of the decisions those that named it rightly, that named it, that had it. */
+  perClass: z.object({ right: z.array(z.int()), named: z.array(z.int()), had: z.array(z.int()) }),
+  /** Yes-or-no models: every sample's float32 score, by label and sorted, little-endian in base64. */
+  scores: z.object({ positive: z.string(), negative: z.string() }),
+  /** The sums without rounding, each as float64 parts whose exact sum it is: so merging cannot depend on the cut. */
   exact: z.record(z.string(), z.array(z.number())).optional(),
 });
 export type MetricSums = z.output<typeof MetricSums>;

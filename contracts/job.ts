@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { SmltError } from './errors';
 import { closestIssues } from './closest-issues';
-import { Loss, Model } from './model';
+import { Loss } from './loss';
+import { MetricName, metricNames } from './metrics';
+import { Model } from './model';
 import { Optimizer, WeightAverage } from './optimizer';
 import { Schedule } from './schedule';
 import { Duration, Instant } from './units';
@@ -50,7 +52,12 @@ export type SearchRange = z.output<typeof SearchRange>;
 export const Tune = z.strictObject({
   trials: z.int().min(1).max(1000),
   parameters: z.record(z.string().startsWith('training.', 'expected a path that starts with training.'), SearchRange),
-  metric: z.enum(['validation.loss', 'validation.accuracy', 'validation.rmse']).default('validation.loss'),
+  metric: z
+    .enum(
+      metricNames.map((name) => `validation.${name}` as const),
+      `expected validation. and one of ${metricNames.join(', ')}`,
+    )
+    .default('validation.loss'),
   sampler: z.enum(['tpe', 'random']).default('tpe'),
   parallelism: z.int().min(1).max(64).default(2),
   /** Share of the steps at which trials are compared; the worse half of each rung is pruned. */
@@ -74,7 +81,7 @@ export const Job = z.strictObject({
   loss: Loss,
   training: Training,
   tune: Tune.optional(),
-  evaluate: z.strictObject({ require: z.partialRecord(z.enum(['accuracy', 'loss', 'rmse', 'mae', 'r2']), z.number()).optional() }).optional(),
+  evaluate: z.strictObject({ require: z.partialRecord(MetricName, z.number()).optional() }).optional(),
   deploy: z
     .strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes') })
     .optional(),

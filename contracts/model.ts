@@ -92,7 +92,4 @@ export const Model = z.union(
 );
 export type Model = z.output<typeof Model>;
 
-/** `program`: the loss that a Python program defines itself. */
-export const lossNames = ['softmax-cross-entropy', 'mse', 'bce-with-logits', 'program'] as const;
-export const Loss = z.enum(lossNames, `expected one of ${lossNames.join(', ')}`);
-export type Loss = z.output<typeof Loss>;
+export { Loss, lossNames } from './loss';

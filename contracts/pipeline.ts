@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { PrepareAnswer, WeightsReference } from './functions';
 import { Goal, Job } from './job';
+import { Metrics } from './metrics';
 import { Bill, Grant, Ledger, Stage } from './money';
 import { Allocation } from './round';
 
@@ -128,15 +129,6 @@ export const TuneResult = z.object({
 });
 export type TuneResult = z.output<typeof TuneResult>;
 
-export const Metrics = z.object({
-  loss: z.number(),
-  accuracy: z.number().optional(),
-  rmse: z.number().optional(),
-  mae: z.number().optional(),
-  r2: z.number().optional(),
-  confusion: z.array(z.array(z.int())).optional(),
-});
-export type Metrics = z.output<typeof Metrics>;
 export const EvaluateResult = z.object({
   outcome: Outcome,
   reason: z.string(),

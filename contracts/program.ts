@@ -18,6 +18,8 @@ export const Program = z.object({
   /** Elements a range border falls on: a power of two from 256 to 65,536 (docs/lanes.md). */
   blockElements: z.int().min(1),
   featureShape: z.array(z.int().min(1)),
+  /** Of one sample's raw output; left out: a row. */
+  outputShape: z.array(z.int().min(1)).optional(),
   target: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('class'), classes: z.int() }),
     z.object({ kind: z.literal('values'), width: z.int() }),

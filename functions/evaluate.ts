@@ -11,6 +11,9 @@ import type { World } from './world';
 
 /** Fixed, so that memory stays bounded; sums are exact, so it does not change the answer. */
 const FORWARD_SAMPLES = 256;
+const FORWARD_OUTPUTS = 2 ** 24;
+const samplesAtOnce = (outputShape: readonly number[] = []) =>
+  Math.max(1, Math.min(FORWARD_SAMPLES, Math.floor(FORWARD_OUTPUTS / outputShape.reduce((product, axis) => product * axis, 1))));
 const sessions = new Lru<ForwardSession>(2);
 const weights = new Lru<{ params: Float32Array; buffers: Float32Array }>(1);
 
@@ -30,10 +33,11 @@ export async function evaluateWeights(world: World, request: EvaluateRequest): P
   const samples = await data.load([{ start: request.start, end: request.end }]);
 
   const width = program.featureShape.reduce((product, size) => product * size, 1);
+  const atOnce = samplesAtOnce(program.outputShape);
   const parts: MetricSums[] = [];
   const outputs: number[][] = [];
-  for (let start = request.start; start < request.end; start += FORWARD_SAMPLES) {
-    const count = Math.min(FORWARD_SAMPLES, request.end - start);
+  for (let start = request.start; start < request.end; start += atOnce) {
+    const count = Math.min(atOnce, request.end - start);
     const features = new Float32Array(count * width);
     const targets = program.target.kind === 'class' ? new Int32Array(count) : new Float32Array(count * program.target.width);
     samples.gather(
@@ -42,8 +46,9 @@ export async function evaluateWeights(world: World, request: EvaluateRequest): P
       targets,
     );
     const { outputs: raw, lossSum } = await session.run({ params, buffers, features, samples: count, targets });
-    parts.push(measure(program.loss, program.target, raw, targets, lossSum));
     const outputWidth = raw.length / count;
+    const outputShape = program.outputShape ?? [outputWidth];
+    parts.push(measure({ ...program, outputs: raw, outputShape, targets, features, ownLossSum: lossSum }));
     for (let i = 0; i < count && outputs.length < request.saveOutputs; i++)
       outputs.push(Array.from(raw.subarray(i * outputWidth, (i + 1) * outputWidth)));
   }

@@ -1,4 +1,5 @@
 import type { ExportAnswer, ExportRequest } from '../contracts/functions';
+import { LOSS_WEIGHT } from '../contracts/loss';
 import { names } from '../contracts/names';
 import { encodeSafetensors } from '../training/safetensors';
 import { bytesOf, jsonBytes, sha256Of } from './bytes';
@@ -18,7 +19,10 @@ export async function exportWeights(world: World, request: ExportRequest): Promi
   const card = { ...request.card, formatVersion: 1, name: request.name, version, weightsSha256, programDigest, loss, featureShape, target };
 
   const named = (file: string) => names.model(request.name, version, file);
-  const tensors = [...program.params.map((tensor) => tensorOf(tensor, params)), ...program.buffers.map((tensor) => tensorOf(tensor, buffers))];
+  const tensors = [
+    ...program.params.map((tensor) => tensorOf(tensor, params)),
+    ...program.buffers.filter(({ name }) => name !== LOSS_WEIGHT).map((tensor) => tensorOf(tensor, buffers)),
+  ];
   for (const [file, bytes] of files) await store.putValue(named(file), bytes);
   await store.putValue(named('model.safetensors'), encodeSafetensors(tensors, { weightsSha256 }));
   // A record, not a value: the same weights may be exported again by another run.

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
 import type { PredictAnswer, PredictRequest } from '../contracts/functions';
-import { Loss } from '../contracts/model';
+import { Loss, settingsOf } from '../contracts/loss';
 import { names } from '../contracts/names';
 import type { ModelSession } from '../training/runtime';
 import { jsonOf } from './bytes';
@@ -39,8 +39,10 @@ export async function predictWith(world: World, environment: NodeJS.ProcessEnv, 
   const raw = await session.run(features, inputs.length);
   const width = raw.length / inputs.length;
   const outputs = inputs.map((_, i) => Array.from(raw.subarray(i * width, (i + 1) * width)));
-  return { outputs, ...(card.loss === 'softmax-cross-entropy' ? { classes: outputs.map(largest) } : {}), version };
+  return { outputs, ...(namesClasses(card.loss) && width > 1 ? { classes: outputs.map(largest) } : {}), version };
 }
+
+const namesClasses = (loss: Loss) => ['softmax-cross-entropy', 'hinge'].includes(settingsOf(loss).kind);
 
 /** The first largest, as evaluation counts it. */
 const largest = (outputs: readonly number[]): number => outputs.reduce((best, value, i) => (value > outputs[best]! ? i : best), 0);

@@ -1,8 +1,11 @@
 import { SmltError } from '../contracts/errors';
-import type { Loss } from '../contracts/model';
+import type { LossSettings } from '../contracts/loss';
+import { settingsOf, type Loss } from '../contracts/loss';
 import type { Program } from '../contracts/program';
 import type { GraphWriter } from './graph-writer';
 import { elementsOf } from './graph-writer';
+import { crossEntropy, divergence, logitsOf, multiMargin, nextTokens } from './losses/classes';
+import { byValue } from './losses/values';
 import type { Value } from './shapes';
 import { show } from './shapes';
 
@@ -12,67 +15,88 @@ export type Target = Program['target'];
 export interface WrittenLoss {
   readonly loss: Value;
   readonly gradient: Value;
+  /** `[]`: what the sum is to be divided by, where that is not the number of samples. */
+  readonly weight?: Value;
 }
-type WriteLoss = (g: GraphWriter, outputs: Value, targets: Value) => WrittenLoss;
 
 /** Type and shape of a micro-batch's targets as the graph takes them. */
 export const targetInput = (target: Target, samples: number): { type: 'int32' | 'float32'; shape: number[] } =>
   target.kind === 'class' ? { type: 'int32', shape: [samples] } : { type: 'float32', shape: [samples, target.width] };
 
-/** A sample's loss is the mean over its values, as PyTorch's `reduction='mean'` gives when all samples have as many. */
-const meanOverValues = (write: (g: GraphWriter, z: Value, t: Value) => { each: Value; slope: Value }): WriteLoss =>
-  function (g, outputs, targets) {
-    const width = elementsOf(outputs) / (outputs.shape[0] ?? 1);
-    const t = g.reshape(g.cast(targets, outputs.type), outputs.shape);
-    const { each, slope } = write(g, outputs, t);
-    return { loss: g.mul(g.sumAll(each), 1 / width), gradient: g.mul(slope, 1 / width) };
-  };
-
-const writers: Record<Exclude<Loss, 'program'>, WriteLoss> = {
-  /** log Σ exp z - z_y over the last axis; gradient softmax(z) - onehot(y). */
-  'softmax-cross-entropy': (g, z, labels) => {
-    const [samples, classes] = z.shape as [number, number];
-    const logP = g.emit('LogSoftmax', [z], z, { axis: { kind: 'int', value: 1 } });
-    const numbers = g.constant({ type: 'int32', shape: [1, classes], data: Int32Array.from({ length: classes }, (_, i) => i) });
-    const oneHot = g.mask(g.compare('Equal', g.reshape(labels, [samples, 1]), numbers), z.type);
-    return { loss: g.neg(g.sumAll(g.mul(oneHot, logP))), gradient: g.sub(g.unary('Exp', logP), oneHot) };
-  },
-  mse: meanOverValues((g, z, t) => {
-    const difference = g.sub(z, t);
-    return { each: g.square(difference), slope: g.mul(difference, 2) };
-  }),
-  /** max(z, 0) - z t + log(1 + exp(-|z|)), which never overflows; gradient σ(z) - t. */
-  'bce-with-logits': meanOverValues((g, z, t) => ({
-    each: g.add(g.sub(g.unary('Relu', z), g.mul(z, t)), g.unary('Softplus', g.neg(g.unary('Abs', z)))),
-    slope: g.sub(g.unary('Sigmoid', z), t),
-  })),
-};
-
-/** Appends the loss. @throws {SmltError} `InvalidSpec` when outputs, loss and data do not fit each other. */
-export function writeLoss(loss: Loss, g: GraphWriter, outputs: Value, targets: Value, target: Target): WrittenLoss {
-  if (loss === 'program')
-    throw new SmltError('InvalidSpec', 'loss program: only a Python program has a loss of its own; name the loss, such as softmax-cross-entropy');
-  checkLoss(loss, outputs, target);
-  return writers[loss](g, outputs, targets);
+/** Whether losses of a batch weigh differently, so that their mean is not over samples. */
+export function isWeighted(loss: Loss): boolean {
+  const settings = settingsOf(loss);
+  return ('ignoreIndex' in settings && settings.ignoreIndex !== undefined) || ('classWeights' in settings && settings.classWeights !== undefined);
 }
 
-function checkLoss(loss: Exclude<Loss, 'program'>, { shape }: Value, target: Target): void {
-  const refuse = (expected: string) =>
-    new SmltError('InvalidSpec', `loss ${loss}: the model's output has shape ${show(['N', ...shape.slice(1)])}, ${expected}`);
-  const width = shape.slice(1).reduce((product, axis) => product * axis, 1);
-  if (loss === 'softmax-cross-entropy') {
-    if (target.kind !== 'class') throw refuse('but the data set holds values, not classes; use mse or bce-with-logits, or pack integer labels');
-    if (shape.length !== 2 || width !== target.classes)
-      throw refuse(
-        `expected [N, ${target.classes}] for the data set's ${target.classes} classes; let the last layer be { "dense": ${target.classes} }`,
-      );
-    return;
+/**
+ * Appends the loss.
+ * @param features  rows `[N, ...]`, whose first numbers are the tokens, for next-token
+ * @throws {SmltError} `InvalidSpec` when outputs, loss and data do not fit each other
+ */
+export function writeLoss(loss: Loss, g: GraphWriter, outputs: Value, targets: Value, target: Target, features?: Value): WrittenLoss {
+  const settings = settingsOf(loss);
+  checkLoss(settings, outputs, target, features);
+  switch (settings.kind) {
+    case 'softmax-cross-entropy':
+      return crossEntropy(settings, g, logitsOf(outputs, target), targets);
+    case 'next-token':
+      return nextTokens(settings, g, outputs, features as Value);
+    case 'program':
+      throw new SmltError('InvalidSpec', 'loss program: only a Python program has a loss of its own; name the loss, such as softmax-cross-entropy');
+    case 'kl-divergence':
+      return divergence(g, outputs, targets);
+    case 'hinge':
+      return target.kind === 'class' && elementsOf(outputs) > elementsOf(targets)
+        ? multiMargin(settings.margin ?? 1, g, outputs, targets)
+        : byValue(settings, g, outputs, targets);
+    default:
+      return byValue(settings, g, outputs, targets);
   }
-  if (target.kind === 'class') {
-    if (loss === 'mse') throw refuse('but the data set holds classes, not values; use softmax-cross-entropy, or pack float targets');
-    if (target.classes !== 2 || width !== 1)
-      throw refuse(`expected [N, 1] for labels 0 and 1; with ${target.classes} classes use softmax-cross-entropy`);
-    return;
+}
+
+function checkLoss(loss: LossSettings, outputs: Value, target: Target, features: Value | undefined): void {
+  const { kind } = loss;
+  const { shape } = outputs;
+  const refuse = (expected: string) =>
+    new SmltError('InvalidSpec', `loss ${kind}: the model's output has shape ${show(['N', ...shape.slice(1)])}, ${expected}`);
+  const width = shape.slice(1).reduce((product, axis) => product * axis, 1);
+  switch (kind) {
+    case 'softmax-cross-entropy': {
+      if (target.kind === 'class' && (shape.length !== 2 || width !== target.classes))
+        throw refuse(
+          `expected [N, ${target.classes}] for the data set's ${target.classes} classes; let the last layer be { "dense": ${target.classes} }`,
+        );
+      const logits = logitsOf(outputs, target);
+      if (!logits.fits)
+        throw refuse(
+          `and the data set holds ${target.kind === 'values' ? target.width : 1} value(s) a sample. It needs class labels, one a sample or one a position of [N, ..., classes] or [N, classes, ...], or one share a class; for numbers use mse or bce-with-logits`,
+        );
+      if (loss.classWeights && loss.classWeights.length !== logits.classes)
+        throw refuse(`so expected ${logits.classes} classWeights, one a class; got ${loss.classWeights.length}`);
+      return;
+    }
+    case 'next-token': {
+      const tokens = (features?.shape ?? []).slice(1).reduce((product, axis) => product * axis, 1);
+      if (shape.length !== 3 || (shape[1] ?? 0) < 2 || tokens < (shape[1] ?? 0))
+        throw refuse(
+          `and a sample's features are ${tokens} numbers; expected [N, positions, vocabulary], the features' first numbers being the tokens`,
+        );
+      return;
+    }
+    case 'program':
+      return; // refused by writeLoss
+    case 'bce-with-logits':
+    case 'hinge':
+      if (target.kind === 'class' && width === 1 && target.classes === 2) return;
+      if (kind === 'hinge' && target.kind === 'class') {
+        if (shape.length === 2 && width === target.classes) return;
+        throw refuse(`expected [N, ${target.classes}] for the data set's ${target.classes} classes`);
+      }
+      if (target.kind === 'class') throw refuse(`expected [N, 1] for labels 0 and 1; with ${target.classes} classes use softmax-cross-entropy`);
+      break;
+    default:
+      if (target.kind === 'class') throw refuse('but the data set holds classes, not values; use softmax-cross-entropy, or pack float targets');
   }
   if (width !== target.width)
     throw refuse(`expected ${target.width} value(s) a sample as in the data set; let the last layer be { "dense": ${target.width} }`);

@@ -1,5 +1,6 @@
 import { SmltError } from '../contracts/errors';
-import type { Layer, Loss } from '../contracts/model';
+import { LOSS_WEIGHT, type Loss } from '../contracts/loss';
+import type { Layer } from '../contracts/model';
 import type { Program } from '../contracts/program';
 import { blockElements } from './cut';
 import type { FeatureBinding } from './import/features';
@@ -10,7 +11,7 @@ import { readForward } from './import/read-forward';
 import type { GraphWriter } from './graph-writer';
 import { forwardGraph } from './layers/forward-graph';
 import type { Target } from './losses';
-import { targetInput, writeLoss } from './losses';
+import { isWeighted, targetInput, writeLoss } from './losses';
 import { decodeModel, encodeModel } from './onnx/codec';
 import type { Graph, Tensor } from './onnx/graph';
 import { numbersOf, sizeOf } from './onnx/graph';
@@ -68,7 +69,7 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
     const written = (g: GraphWriter, outputs: Value) => {
       if (outputs.shape[0] !== samples) throw noSampleAxis(outputs, samples);
       const targets = g.define({ name: graphNames.targets, ...targetInput(target, samples) });
-      return { ...writeLoss(loss, g, outputs, targets, target), inputs: [targets] };
+      return { ...writeLoss(loss, g, outputs, targets, target, inputs[0]), inputs: [targets] };
     };
     return { samples, ...trainingGraph(form, { samples, inputs, candidates, loss: written }) };
   });
@@ -81,7 +82,8 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
   }
 
   const params = layout(first.params.map((name) => [name, tensorOf(source, name)]));
-  const buffers = layout(form.buffers.map(({ name }) => [name, tensorOf(source, name)]));
+  const weight: [string, Tensor][] = isWeighted(loss) ? [[LOSS_WEIGHT, { type: 'float32', shape: [], data: Float32Array.of(1) }]] : [];
+  const buffers = layout([...form.buffers.map(({ name }) => [name, tensorOf(source, name)] as const), ...weight]);
   const variable = new Set([...params.tensors, ...buffers.tensors].map(({ name }) => name));
   files.set('forward.onnx', encodeModel(inferenceForm(source, variable)));
   files.set('initial-params.f32', bytesOf(params.values));
@@ -93,10 +95,12 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
     loss,
     params: params.tensors,
     paramCount: params.values.length,
-    buffers: buffers.tensors.map((tensor, i) => ({ ...tensor, momentum: form.buffers[i]?.momentum ?? 0.1 })),
+    // The weight of a batch's losses is that batch's own: the old one counts nothing.
+    buffers: buffers.tensors.map((tensor, i) => ({ ...tensor, momentum: form.buffers[i]?.momentum ?? 1 })),
     bufferCount: buffers.values.length,
     blockElements: blockElements(params.values.length),
     featureShape: [...featureShape],
+    outputShape: [...first.outputShape],
     target,
     noise: [...first.noise],
     trainingGraphs,
@@ -119,7 +123,8 @@ export function inferenceModel(
   const graph = decodeModel(forward);
   const weights = new Map<string, Tensor>();
   for (const [tensors, values] of [[program.params, params] as const, [program.buffers, buffers] as const])
-    for (const { name, shape, offset, length } of tensors) weights.set(name, { type: 'float32', shape, data: values.slice(offset, offset + length) });
+    for (const { name, shape, offset, length } of tensors)
+      if (name !== LOSS_WEIGHT) weights.set(name, { type: 'float32', shape, data: values.slice(offset, offset + length) });
   return encodeModel({
     ...graph,
     initializers: new Map([...graph.initializers, ...weights]),

@@ -1,4 +1,5 @@
 import { SmltError } from '../contracts/errors';
+import { LOSS_WEIGHT } from '../contracts/loss';
 import { differentiate } from './differentiate';
 import { peakLiveBytes } from './estimate';
 import type { FixedGraph } from './fix-batch';
@@ -37,6 +38,8 @@ export interface TrainingGraph {
   }[];
   readonly liveBytes: number;
   readonly flops: number;
+  /** Of one sample's output. */
+  readonly outputShape: readonly number[];
 }
 
 /** One micro-batch's graph: from parameters, features, targets and noise to loss, gradients and statistics, all sums over samples. */
@@ -60,6 +63,7 @@ export function trainingGraph(form: TrainingForm, request: TrainingGraphRequest)
     renamed(fixed, written.loss, graphNames.loss),
     ...params.map((name) => renamed(fixed, gradients.get(name) as Value, graphNames.gradient(name))),
     ...statistics(form, fixed, samples),
+    ...(written.weight ? [renamed(fixed, written.weight, graphNames.statistic(LOSS_WEIGHT))] : []),
   ];
   // What no gradient reaches does not train: it goes back to what the file says.
   for (const name of candidates) {
@@ -73,6 +77,7 @@ export function trainingGraph(form: TrainingForm, request: TrainingGraphRequest)
     params,
     noise: noise.map((each) => ({ ...each, shape: each.shape.slice(1), elementsPerSample: sizeOf(each.shape.slice(1)) })),
     liveBytes: peakLiveBytes(graph, g.values),
+    outputShape: outputs.shape.slice(1),
     flops: fixed.steps.reduce((sum, { at, rule }) => sum + (rule.flops?.(at) ?? 0), 0),
   };
 }

@@ -1,12 +1,10 @@
 import type { Job } from '../contracts/job';
 import { addBills } from '../contracts/money';
-import { EvaluateInput, type EvaluateResult, type Metrics } from '../contracts/pipeline';
+import { smallerIsBetter, type MetricName, type Metrics } from '../contracts/metrics';
+import { EvaluateInput, type EvaluateResult } from '../contracts/pipeline';
 import { evaluateWeights } from './evaluation';
 import { parseInput } from './refusal';
 import { openStage } from './stage';
-
-/** Metrics that are better when smaller; the rest must reach their threshold. */
-const SMALLER_IS_BETTER = new Set(['loss', 'rmse', 'mae']);
 
 /** Measures a committed round, and says which of the job's thresholds it misses: the gate before deploy. */
 export async function evaluate(raw: unknown): Promise<EvaluateResult> {
@@ -26,9 +24,9 @@ export async function evaluate(raw: unknown): Promise<EvaluateResult> {
 
 function missedGates(job: Job, metrics: Metrics): string[] {
   return Object.entries(job.evaluate?.require ?? {}).flatMap(([name, required]) => {
-    const measured = metrics[name as 'accuracy' | 'loss' | 'rmse' | 'mae' | 'r2'];
+    const measured = metrics[name as MetricName];
     if (measured === undefined) return [`${name} ${required} required, but this model has no ${name}`];
-    const met = SMALLER_IS_BETTER.has(name) ? measured <= required : measured >= required;
-    return met ? [] : [`${name} ${measured.toFixed(4)}, required ${SMALLER_IS_BETTER.has(name) ? 'at most' : 'at least'} ${required}`];
+    const met = smallerIsBetter(name) ? measured <= required : measured >= required;
+    return met ? [] : [`${name} ${measured.toFixed(4)}, required ${smallerIsBetter(name) ? 'at most' : 'at least'} ${required}`];
   });
 }

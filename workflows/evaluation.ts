@@ -2,7 +2,7 @@ import { sleep } from '@temporalio/workflow';
 import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { addBills, noBill, type Bill } from '../contracts/money';
-import type { Metrics } from '../contracts/pipeline';
+import type { Metrics } from '../contracts/metrics';
 import { countSamples, evaluatePart, mergeEvaluation } from './activities';
 import { refusal } from './refusal';
 

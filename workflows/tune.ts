@@ -3,7 +3,8 @@ import { canonicalJson } from '../contracts/canonical-json';
 import type { PrepareAnswer } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { addBills, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
-import { trialTrack, TuneInput, type Metrics, type TrackResult, type Trial, type TuneResult } from '../contracts/pipeline';
+import { smallerIsBetter, type MetricName, type Metrics } from '../contracts/metrics';
+import { trialTrack, TuneInput, type TrackResult, type Trial, type TuneResult } from '../contracts/pipeline';
 import { shouldPrune, suggestTrial } from './activities';
 import { evaluateWeights, judgingSplit } from './evaluation';
 import { progressSignal, stopSignal, type Progress } from './messages';
@@ -149,7 +150,7 @@ export function sameProgram(a: Job, b: Job): boolean {
 }
 
 function valueOf(metrics: Metrics, metric: string): number {
-  const value = metrics[metric.split('.')[1] as 'loss' | 'accuracy' | 'rmse'];
+  const value = metrics[metric.split('.')[1] as MetricName];
   if (value === undefined) throw refusal('InvalidSpec', `tune.metric: this model has no ${metric}; expected validation.loss`);
   return value;
 }
@@ -158,7 +159,7 @@ function valueOf(metrics: Metrics, metric: string): number {
 export function bestOf(trials: readonly Trial[], metric: string): number | null {
   const measured = trials.filter((trial) => trial.value !== null && trial.weights !== undefined && trial.state !== 'failed');
   const furthest = measured.filter(({ step }) => step === Math.max(...measured.map((trial) => trial.step)));
-  const sign = metric.endsWith('accuracy') ? -1 : 1;
+  const sign = smallerIsBetter(metric) ? 1 : -1;
   return (
     furthest.reduce<Trial | null>((best, trial) => (best === null || sign * trial.value! < sign * best.value! ? trial : best), null)?.index ?? null
   );

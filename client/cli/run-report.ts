@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { spentNanoUsd, stages, totalNanoUsd } from '../../contracts/money';
 import type { JournalEntry, RunRecord, Trial } from '../../contracts/pipeline';
 import { usd } from '../../contracts/units';
+import { type MetricName } from '../../contracts/metrics';
 import type { Job } from '../../contracts/job';
 import type { Paint } from './output';
 import { allocationText, clock, count, dollars, lossText, percent, plural, wrap } from './words';
@@ -110,13 +111,28 @@ const outcomeWords: Readonly<Record<Exclude<RunRecord['status'], 'completed' | '
   failed: 'failed',
 };
 
-function metricsText({ accuracy, loss, rmse, mae, r2 }: NonNullable<RunRecord['metrics']>): string {
-  const parts = [`loss ${lossText(loss)}`];
-  if (accuracy !== undefined) parts.unshift(`accuracy ${percent(accuracy)}`);
-  if (rmse !== undefined) parts.push(`RMSE ${rmse.toPrecision(4)}`);
-  if (mae !== undefined) parts.push(`MAE ${mae.toPrecision(4)}`);
-  if (r2 !== undefined) parts.push(`R² ${r2.toFixed(4)}`);
-  return parts.join(', ');
+/** How each metric reads; macro and micro averages are in the JSON report alone. */
+const metricWords: Partial<Record<MetricName, (value: number) => string>> = {
+  accuracy: (value) => `accuracy ${percent(value)}`,
+  loss: (value) => `loss ${lossText(value)}`,
+  'top-5': (value) => `top-5 ${percent(value)}`,
+  precision: (value) => `precision ${percent(value)}`,
+  recall: (value) => `recall ${percent(value)}`,
+  f1: (value) => `F1 ${value.toFixed(4)}`,
+  'f1-macro': (value) => `F1 (macro) ${value.toFixed(4)}`,
+  'roc-auc': (value) => `ROC AUC ${value.toFixed(4)}`,
+  'pr-auc': (value) => `PR AUC ${value.toFixed(4)}`,
+  perplexity: (value) => `perplexity ${value.toPrecision(4)}`,
+  rmse: (value) => `RMSE ${value.toPrecision(4)}`,
+  mae: (value) => `MAE ${value.toPrecision(4)}`,
+  r2: (value) => `R² ${value.toFixed(4)}`,
+};
+
+function metricsText(metrics: NonNullable<RunRecord['metrics']>): string {
+  const binary = metrics.f1 !== undefined;
+  return (Object.entries(metricWords) as [MetricName, (value: number) => string][])
+    .flatMap(([name, words]) => (metrics[name] === undefined || (binary && name === 'f1-macro') ? [] : [words(metrics[name])]))
+    .join(', ');
 }
 
 function trialText({ index, parameters, value }: Trial): string {

@@ -1,3 +1,4 @@
+import { LOSS_WEIGHT } from '../../contracts/loss';
 import { names, type RecipeId, type Span } from '../../contracts/names';
 import type { Program } from '../../contracts/program';
 import type { RoundPlan } from '../../contracts/round';
@@ -79,6 +80,11 @@ export class Layout {
     return [...this.ranges.slice(after), ...this.ranges.slice(0, after)];
   }
 
+  /** Where in the extra range the mean weight of the batch's losses lies, if they weigh differently. */
+  get weightAt(): number | undefined {
+    return this.program.buffers.find(({ name }) => name === LOSS_WEIGHT)?.offset;
+  }
+
   ownPartials(step: number): string[] {
     return this.nodes.flatMap((node) => this.ranges.map((range) => names.partial(this.id, step, node, range)));
   }
@@ -104,7 +110,10 @@ export class Layout {
     return [...this.ownPartials(step - 1), ...this.#ownNorm(step - 1), ...this.ownValues(step)];
   }
   #ownNorm(step: number): string[] {
-    return this.own && this.plan.recipeBody.clipNorm !== undefined ? [this.norm(step, this.own)] : [];
+    return [
+      ...(this.ownsExtra && this.weightAt !== undefined ? [this.norm(step, this.extra)] : []),
+      ...(this.own && this.plan.recipeBody.clipNorm !== undefined ? [this.norm(step, this.own)] : []),
+    ];
   }
   whole(step: number): string[] {
     return wholeNames(this.id, step, this.#shape);

@@ -67,6 +67,7 @@ export class Steps {
       { step, published: [...own] },
     );
     const means = new Map(layout.ownRanges.map((range) => [keyOf(range), this.#mean(range)]));
+    await this.#weigh(step, means, own);
     if (layout.ownsExtra) this.#checkLoss(step, means.get(keyOf(layout.extra))!);
     if (layout.own) await this.#clip(step, layout.own, means.get(keyOf(layout.own))!, [...own]);
     await this.turn.meter.during('reduce', async () => this.#advance(step, means));
@@ -163,6 +164,32 @@ export class Steps {
     if (Number.isFinite(loss)) return;
     const { run, track } = this.turn.plan;
     throw new SmltError('Diverged', `${run}/${track}: the mean loss of step ${step} is ${loss}, expected a finite number`);
+  }
+
+  /**
+   * Where the losses of a batch weigh differently, its mean is not over samples: the mean weight goes round from the owner
+   * of the extra range before anybody may use a gradient. A batch that counts nothing is left as it is: zeros.
+   */
+  async #weigh(step: number, means: ReadonlyMap<string, Float32Array>, published: Set<string>): Promise<void> {
+    const { layout, meter } = this.turn;
+    const { weightAt } = layout;
+    if (weightAt === undefined) return;
+    const name = layout.norm(step, layout.extra);
+    const mean = new Float32Array(1);
+    if (layout.ownsExtra) {
+      mean[0] = means.get(keyOf(layout.extra))![weightAt]!;
+      published.add(name);
+      await meter.during('upload', () => this.#put(name, mean));
+    } else {
+      this.#arrivals.expect({ name, into: () => bytesOf(mean), take: () => undefined });
+      await this.#arrivals.until([name], { step, published: [...published] });
+    }
+    const weight = mean[0]!;
+    if (weight === 0) return;
+    for (const [key, vector] of means) {
+      const weighed = key === keyOf(layout.extra) ? vector.subarray(-1) : vector;
+      divide(weighed, weighed, weight);
+    }
   }
 
   /** Global-norm clipping: one norm a block-tree node of each range goes round before anybody may scale. */

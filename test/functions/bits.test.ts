@@ -38,6 +38,10 @@ const jobs: Record<string, RigOptions> = {
     optimizer: { kind: 'sgd', learningRate: 0.5, momentum: 0.5, nesterov: false, weightDecay: 0 },
     schedule: Schedule.parse({ kind: 'reduce-on-plateau', everySteps: 1, patience: 0, factor: 0.5, threshold: 0.2 }),
   },
+  'class weights, which weigh every batch differently, and clipping': {
+    loss: { kind: 'softmax-cross-entropy', classWeights: [0.5, 3, 1, 0], labelSmoothing: 0.1 },
+    clipNorm: 0.3,
+  },
   'plain gradient descent, which keeps no state': { optimizer: { kind: 'sgd', learningRate: 0.05, momentum: 0, nesterov: false, weightDecay: 0 } },
 };
 

@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Layer, Loss } from '../../contracts/model';
+import { settingsOf, type Loss } from '../../contracts/loss';
+import type { Layer } from '../../contracts/model';
 import { names } from '../../contracts/names';
 import type { Optimizer, WeightAverage } from '../../contracts/optimizer';
 import type { Schedule } from '../../contracts/schedule';
@@ -47,11 +48,11 @@ export function makeSamples(samples: number, loss: Loss): { features: Float32Arr
   let seed = 12345;
   const random = () => ((seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32) * 2 - 1;
   const features = new Float32Array(samples * featureShape[0]!);
-  const targets = loss === 'softmax-cross-entropy' ? new Int32Array(samples) : new Float32Array(samples * 2);
+  const targets = settingsOf(loss).kind === 'softmax-cross-entropy' ? new Int32Array(samples) : new Float32Array(samples * 2);
   for (let i = 0; i < samples; i++) {
     const label = i % classes;
     for (let f = 0; f < featureShape[0]!; f++) features[i * featureShape[0]! + f] = random() + ((f >> 2) % classes === label ? 0.7 : 0);
-    if (loss === 'softmax-cross-entropy') targets[i] = label;
+    if (settingsOf(loss).kind === 'softmax-cross-entropy') targets[i] = label;
     else targets.set([label / 2, random()], i * 2);
   }
   return { features, targets };
@@ -117,7 +118,7 @@ export class Rig {
     const packed = packDataSet({
       ...makeSamples(samples, loss),
       featureShape,
-      ...(loss === 'softmax-cross-entropy' ? { kind: 'class', classes } : { kind: 'values' }),
+      ...(settingsOf(loss).kind === 'softmax-cross-entropy' ? { kind: 'class', classes } : { kind: 'values' }),
       seed: 3,
       samplesPerShard: 20,
     } as Parameters<typeof packDataSet>[0]);

@@ -1,14 +1,9 @@
 import fc from 'fast-check';
-import { MetricSums } from '../../contracts/functions';
-import type { Loss } from '../../contracts/model';
+import type { Loss } from '../../contracts/loss';
 import { addExact, roundExact } from '../../training/exact-sum';
+import type { Target } from '../../training/losses';
 import { measure, mergeSums, metricsOf } from '../../training/metrics';
-import { bitsAt, streamOf } from '../../training/random';
 
-const numbers = (key: number, length: number, scale = 1) => {
-  const stream = streamOf(key);
-  return Float32Array.from({ length }, (_, i) => ((bitsAt(stream, i) - 2 ** 31) / 2 ** 31) * scale);
-};
 /** Exactly, with fractions of whole numbers: every float64 is a whole number times 2^-1074. */
 const exactly = (values: number[]) => {
   const bits = new DataView(new ArrayBuffer(8));
@@ -47,41 +42,17 @@ describe('exact sums', () => {
   });
 });
 
-const cases: [Loss, Parameters<typeof measure>[1], number, Float32Array, Float32Array | Int32Array][] = [
-  [
-    'softmax-cross-entropy',
-    { kind: 'class', classes: 5 },
-    5,
-    numbers(1, 1_000, 8),
-    Int32Array.from(numbers(2, 200), (value) => Math.floor((value + 1) * 2.5)),
-  ],
-  ['bce-with-logits', { kind: 'values', width: 1 }, 1, numbers(3, 200, 5), numbers(4, 200).map((value) => (value > 0 ? 1 : 0))],
-  ['bce-with-logits', { kind: 'values', width: 3 }, 3, numbers(5, 600, 5), numbers(6, 600).map((value) => (value > 0 ? 1 : 0))],
-  ['mse', { kind: 'values', width: 2 }, 2, numbers(7, 400, 1e4), numbers(8, 400, 1e-3)],
-];
-
-describe.each(cases)('measuring with %s, %o', (loss, target, width, outputs, targets) => {
-  const targetWidth = target.kind === 'values' ? target.width : 1;
-  const part = (start: number, end: number) =>
-    measure(loss, target, outputs.subarray(start * width, end * width), targets.subarray(start * targetWidth, end * targetWidth));
-  it('gives the same bits for every cut into functions, in every order, through JSON', () => {
-    const whole = part(0, 200);
-    fc.assert(
-      fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 199 }), { maxLength: 12 }), fc.nat(), (inner, turn) => {
-        const borders = [0, ...inner.sort((a, b) => a - b), 200];
-        const parts = borders.slice(1).map((end, i) => MetricSums.parse(JSON.parse(JSON.stringify(part(borders[i]!, end)))));
-        const merged = mergeSums([...parts.slice(turn % parts.length), ...parts.slice(0, turn % parts.length)]);
-        expect({ ...merged, exact: undefined }).toEqual({ ...whole, exact: undefined });
-        expect(metricsOf(merged)).toEqual(metricsOf(whole));
-      }),
-    );
-  });
-});
+/** Outputs as rows of one sample each. */
+function measured(loss: Loss, target: Target, outputs: Float32Array, targets: Float32Array | Int32Array) {
+  const samples = target.kind === 'class' ? targets.length : targets.length / target.width;
+  const sums = measure({ loss, target, outputs, outputShape: [outputs.length / samples], targets });
+  return { ...sums, metrics: () => metricsOf(sums, loss, target) };
+}
 
 describe('metrics', () => {
   it('of a classifier: accuracy, confusion by label and prediction, loss', () => {
     const outputs = Float32Array.of(2, 1, 0, /**/ 0, 0, 0, /**/ 0, 1, 3, /**/ -1, 5, 2);
-    const sums = measure('softmax-cross-entropy', { kind: 'class', classes: 3 }, outputs, Int32Array.of(0, 1, 2, 1));
+    const sums = measured('softmax-cross-entropy', { kind: 'class', classes: 3 }, outputs, Int32Array.of(0, 1, 2, 1));
     expect(sums.confusion).toEqual([
       [1, 0, 0],
       [1, 1, 0],
@@ -94,15 +65,15 @@ describe('metrics', () => {
       [-1, 5, 2, 1],
     ] as const;
     const expected = rows.map(([a, b, c, label]) => -Math.log(Math.exp([a, b, c][label]!) / (Math.exp(a) + Math.exp(b) + Math.exp(c))));
-    expect(metricsOf(sums)).toEqual({ accuracy: 0.75, loss: expect.closeTo(expected.reduce((a, b) => a + b) / 4, 14) });
+    expect(sums.metrics()).toMatchObject({ accuracy: 0.75, loss: expect.closeTo(expected.reduce((a, b) => a + b) / 4, 14) });
   });
   it('of logits so large that exp would overflow: still finite', () => {
-    const { lossSum } = measure('softmax-cross-entropy', { kind: 'class', classes: 2 }, Float32Array.of(3e4, -3e4), Int32Array.of(1));
+    const { lossSum } = measured('softmax-cross-entropy', { kind: 'class', classes: 2 }, Float32Array.of(3e4, -3e4), Int32Array.of(1));
     expect(lossSum).toBe(6e4);
-    expect(measure('bce-with-logits', { kind: 'values', width: 1 }, Float32Array.of(-3e4), Float32Array.of(1)).lossSum).toBe(3e4);
+    expect(measured('bce-with-logits', { kind: 'values', width: 1 }, Float32Array.of(-3e4), Float32Array.of(1)).lossSum).toBe(3e4);
   });
   it('of a yes-or-no model: accuracy and a confusion matrix of two', () => {
-    const sums = measure('bce-with-logits', { kind: 'values', width: 1 }, Float32Array.of(1, -1, 2, -3), Float32Array.of(1, 1, 0, 0));
+    const sums = measured('bce-with-logits', { kind: 'values', width: 1 }, Float32Array.of(1, -1, 2, -3), Float32Array.of(1, 1, 0, 0));
     expect(sums.confusion).toEqual([
       [1, 1],
       [1, 1],
@@ -113,26 +84,27 @@ describe('metrics', () => {
       [2, 0],
       [-3, 0],
     ].map(([x, t]) => -Math.log(t === 1 ? 1 / (1 + Math.exp(-x!)) : 1 - 1 / (1 + Math.exp(-x!))));
-    expect(metricsOf(sums)).toEqual({ accuracy: 0.5, loss: expect.closeTo(expected.reduce((a, b) => a + b) / 4, 12) });
+    expect(sums.metrics()).toMatchObject({ accuracy: 0.5, loss: expect.closeTo(expected.reduce((a, b) => a + b) / 4, 12) });
   });
   it('of a regression: RMSE, MAE, R² and loss', () => {
-    const sums = measure('mse', { kind: 'values', width: 1 }, Float32Array.of(1, 2, 3, 6), Float32Array.of(1, 3, 3, 4));
+    const sums = measured('mse', { kind: 'values', width: 1 }, Float32Array.of(1, 2, 3, 6), Float32Array.of(1, 3, 3, 4));
     const spread = [1, 3, 3, 4].reduce((sum, t) => sum + (t - 2.75) ** 2, 0);
-    expect(metricsOf(sums)).toEqual({ loss: 1.25, rmse: Math.sqrt(1.25), mae: 0.75, r2: expect.closeTo(1 - 5 / spread, 14) });
+    expect(sums.metrics()).toEqual({ loss: 1.25, rmse: Math.sqrt(1.25), mae: 0.75, r2: expect.closeTo(1 - 5 / spread, 14) });
   });
   it('leave R² out when all targets are equal', () => {
-    expect(metricsOf(measure('mse', { kind: 'values', width: 1 }, Float32Array.of(1, 2), Float32Array.of(3, 3)))).not.toHaveProperty('r2');
+    expect(measured('mse', { kind: 'values', width: 1 }, Float32Array.of(1, 2), Float32Array.of(3, 3)).metrics()).not.toHaveProperty('r2');
   });
   it('refuse outputs that are not finite, naming the sample, and outputs of another width', () => {
     const target = { kind: 'class', classes: 2 } as const;
-    expect(() => measure('softmax-cross-entropy', target, Float32Array.of(0, 0, 0, NaN), Int32Array.of(0, 1))).toThrow(
+    expect(() => measured('softmax-cross-entropy', target, Float32Array.of(0, 0, 0, NaN), Int32Array.of(0, 1))).toThrow(
       expect.objectContaining({ code: 'Diverged', message: expect.stringContaining('output 1 of sample 1 is NaN') }),
     );
-    expect(() => measure('softmax-cross-entropy', target, new Float32Array(6), Int32Array.of(0, 1))).toThrow(
+    const given = { loss: 'softmax-cross-entropy', target, outputs: new Float32Array(6), outputShape: [2], targets: Int32Array.of(0, 1) } as const;
+    expect(() => measure(given)).toThrow(
       expect.objectContaining({ code: 'InvalidModel', message: expect.stringContaining('expected 2 outputs a sample') }),
     );
   });
   it('refuse to speak about no samples', () => {
-    expect(() => metricsOf(mergeSums([]))).toThrow(expect.objectContaining({ code: 'BadData' }));
+    expect(() => metricsOf(mergeSums([]), 'mse', { kind: 'values', width: 1 })).toThrow(expect.objectContaining({ code: 'BadData' }));
   });
 });
