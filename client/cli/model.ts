@@ -19,7 +19,7 @@ function gradientsCommand(): Command {
     .argument('<file>', 'ONNX model')
     .requiredOption('--batch <file>', "safetensors with the model's inputs by name, and the targets")
     .option('--targets <name>', "the targets' name in the batch; not needed by a model that outputs its own loss")
-    .addOption(new Option('--loss <loss>', 'the loss of the first output').choices(lossNames))
+    .addOption(new Option('--loss <loss>', 'the loss of the first output').choices(lossNames.filter((name) => name !== 'program')))
     .requiredOption('--out <file>', 'safetensors to write: loss, grad/<initialiser>, buffer_after/<running statistic>')
     .option('--json', 'print one JSON document')
     .action(async (model: string, { batch, targets, loss, out, json }: GradientOptions) => {

@@ -109,7 +109,7 @@ async function build(channel: Channel, { stores, request, data }: BuildRequest):
       );
     const { outputs, lossSum } = await session.forward({ params, buffers, features, samples, targets });
     // Refuses outputs that evaluating could not hold against the targets.
-    measure(loss, target, outputs, targets, lossSum);
+    measure({ loss, target, outputs, outputShape: [outputs.length / samples], targets, features, ownLossSum: lossSum });
 
     const files = new Map<string, Uint8Array>([
       ['initial-params.f32', bytesOf(params)],

@@ -63,7 +63,7 @@ describe('prepare', () => {
     ['a loss that does not fit the data', { loss: 'mse' }, 'InvalidSpec', /mse/],
     ['a model whose output does not fit', { model: { layers: [{ dense: 3 }] } }, 'InvalidSpec', /4 classes/],
     ['a data set that is not there', { dataUri: 'file:///nowhere/at/all' }, 'BadData', /nowhere/],
-    ['an unknown loss', { loss: 'hinge' }, 'InvalidSpec', /loss/],
+    ['an unknown loss', { loss: 'cross-entropy' }, 'InvalidSpec', /loss/],
   ])('refuses %s with an answer', async (_, change, code, message) => {
     const answer = await prepare({ ...request(), ...change }, context);
     expect(answer).toMatchObject({ error: { code, message: expect.stringMatching(message) } });
