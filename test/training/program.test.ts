@@ -329,7 +329,7 @@ describe('what cannot train is refused before anything runs', () => {
   it.each<[string, Partial<BuildRequest>, ErrorCode, RegExp]>([
     ['a last layer of the wrong width', { model: { layers: [{ dense: 4 }] } }, 'InvalidSpec', /\[N, 4\].*expected \[N, 3\].*"dense": 3/],
     ['classes with mse', { loss: 'mse' }, 'InvalidSpec', /classes, not values/],
-    ['values with cross entropy', { target: { kind: 'values', width: 4 } }, 'InvalidSpec', /values, not classes/],
+    ['values with cross entropy', { target: { kind: 'values', width: 4 } }, 'InvalidSpec', /needs class labels/],
     ['the wrong number of values', { loss: 'mse', target: { kind: 'values', width: 2 } }, 'InvalidSpec', /expected 2 value/],
     ['dense over an image', { featureShape: [1, 8, 8], model: { layers: [{ dense: 3 }] } }, 'InvalidSpec', /layer0: dense expects \[N, F\].*flatten/],
     ['conv2d over a vector', { model: { layers: [{ conv2d: { filters: 2, kernel: 3 } }] } }, 'InvalidSpec', /layer0: conv2d.*reshape/],
