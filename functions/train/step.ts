@@ -173,7 +173,7 @@ export class Steps {
   async #weigh(step: number, means: ReadonlyMap<string, Float32Array>, published: Set<string>): Promise<void> {
     const { layout, meter } = this.turn;
     const { weightAt } = layout;
-    if (weightAt === undefined) return;
+    if (weightAt === undefined || means.size === 0) return;
     const name = layout.norm(step, layout.extra);
     const mean = new Float32Array(1);
     if (layout.ownsExtra) {
