@@ -25,7 +25,7 @@ describe('the command line', () => {
   });
 
   it('refuses a bad job with exit code 2 before it starts anything', async () => {
-    const { code, stderr, stdout } = await smlt.run(['run', jobWith({ loss: 'hinge' })]);
+    const { code, stderr, stdout } = await smlt.run(['run', jobWith({ loss: 'cross-entropy' })]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/InvalidSpec: [^]*softmax-cross-entropy[^]*loss/);
     expect(readdirSync(smlt.home)).toEqual(['demo']);
