@@ -38,7 +38,15 @@ def describe(arguments: argparse.Namespace) -> None:
     except SmltError as error:
         print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
         return
-    print(json.dumps({"paramCount": int(session.memory.params.size), "peakMemoryMib": _peak_mib(), "notes": list(session.parameters.notes)}))
+    print(
+        json.dumps(
+            {
+                "paramCount": int(session.memory.params.size),
+                "peakMemoryMib": _peak_mib(),
+                "notes": list(session.parameters.notes),
+            }
+        )
+    )
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -51,7 +59,13 @@ def check(arguments: argparse.Namespace) -> None:
         print(f"  {name:40} {list(np.shape(value))}")
     for name, statistic in statistics.items():
         print(f"  {name:40} {list(np.shape(statistic.value))}  running, momentum {statistic.momentum}")
-    batch = data.lane(seed=arguments.seed, step=arguments.step, lane=arguments.lane, lanes=arguments.lanes, batch_size=arguments.batch_size)
+    batch = data.lane(
+        seed=arguments.seed,
+        step=arguments.step,
+        lane=arguments.lane,
+        lanes=arguments.lanes,
+        batch_size=arguments.batch_size,
+    )
     at = LaneStep(arguments.seed, arguments.step, arguments.lane)
     losses, seconds, same = [], [], True
     gradients: dict[str, Any] = {}

@@ -14,7 +14,7 @@ from .errors import SmltError
 from .lanes import lane_batches, lane_partitions, lane_samples
 from .program import Array, Batch, Target
 
-_DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
 _FRAME_BYTES = 48
 
 
@@ -75,7 +75,10 @@ class DataSet:
             raw = _unframed(self.folder / shard["file"])
             found = hashlib.sha256(raw).hexdigest()
             if found != shard["sha256"]:
-                raise SmltError("BadData", f"{self.folder}/{shard['file']}: expected SHA-256 {shard['sha256'][:12]}..., found {found[:12]}...")
+                raise SmltError(
+                    "BadData",
+                    f"{self.folder}/{shard['file']}: expected SHA-256 {shard['sha256'][:12]}..., found {found[:12]}...",
+                )
             self._read[index] = read_safetensors(raw, f"{self.folder}/{shard['file']}")
         return self._read[index]
 

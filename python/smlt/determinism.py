@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import random
+import sys
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +34,18 @@ def apply_environment() -> None:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAGS}".strip()
 
 
-def seed_everything(bits: int) -> None:
-    """Python's and NumPy's generators; adapters seed their framework's."""
+def seed_everything(bits: int) -> frozenset[str]:
+    """Seeds the generators of Python, NumPy and whatever framework is loaded; answers which those are."""
     random.seed(bits)
-    np.random.seed(bits & 0xFFFFFFFF)
+    np.random.seed(bits)
+    seeded: dict[str, Any] = {"torch": lambda torch: torch.manual_seed(bits), "tensorflow": lambda tf: tf.random.set_seed(bits)}
+    loaded = frozenset(name for name in seeded if name in sys.modules)
+    for name in loaded:
+        seeded[name](sys.modules[name])
+    if "keras" in sys.modules:
+        # Layers without a seed of their own draw one from Python's generator, which is seeded by now.
+        sys.modules["keras"].utils.set_random_seed(bits)
+    return loaded
 
 
 def cpu_class() -> str:

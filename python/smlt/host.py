@@ -89,7 +89,10 @@ class Session:
                 outputs, loss = self.program.predict(self.weights, batch.features), None
         outputs = np.asarray(outputs, np.float32)
         if outputs.shape[:1] != (samples,):
-            raise SmltError("InvalidSpec", f"{self._entry}: outputs of {samples} samples have shape {list(outputs.shape)}; expected the sample axis first")
+            raise SmltError(
+                "InvalidSpec",
+                f"{self._entry}: outputs of {samples} samples have shape {list(outputs.shape)}; expected the sample axis first",
+            )
         return {"offset": self.memory.put_outputs(outputs), "length": outputs.size, "loss": loss}
 
     def _batch(self, samples: int) -> Batch:
@@ -139,7 +142,10 @@ class Host:
             answer = self._answers[question["ask"]](question)
         except SmltError as error:
             return {"error": {"code": error.code, "message": str(error)}}
-        return {**answer, "peakRssMib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)}
+        return {
+            **answer,
+            "peakRssMib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2),
+        }
 
     def _load(self, question: Message) -> Message:
         target = question["target"]
@@ -169,7 +175,8 @@ class Host:
                 for named in flat_names({name: each.value for name, each in session.parameters.statistics.items()})
             ],
             "constants": constants,
-            "packages": used_packages(),
+            # Looking through what is installed takes half a second, and whoever knows the packages has just checked them.
+            "packages": used_packages() if lock is None else lock,
             "notes": list(session.parameters.notes),
             "memory": {"path": session.memory.path, **session.memory.offsets},
             "loadMs": session.load_ms,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +37,13 @@ def _uniform_bits(key: Sequence[int], count: int) -> NDArray[np.uint64]:
     whiten, add = np.uint64(hash32((*key, 0))), np.uint64(hash32((*key, 1)))
     mask = np.uint64(_MASK)
 
-    def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    def mix(x: Any) -> Any:
         x = ((x ^ (x >> np.uint64(16))) * np.uint64(0x21F0AAAD)) & mask
         x = ((x ^ (x >> np.uint64(15))) * np.uint64(0x735A2D97)) & mask
         return x ^ (x >> np.uint64(15))
 
-    return mix((mix(np.arange(count, dtype=np.uint64) ^ whiten) + add) & mask)
+    bits: NDArray[np.uint64] = mix((mix(np.arange(count, dtype=np.uint64) ^ whiten) + add) & mask)
+    return bits
 
 
 def permutation(length: int, key: Sequence[int]) -> list[int]:

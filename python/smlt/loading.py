@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 def load_program(folder: Path, entry: str, spec: Spec) -> Program:
     """Imports the program and adapts what it defines. @raises SmltError `ProgramFailed`, `InvalidSpec`"""
-    determinism.seed_everything(spec.seed)
     with blamed_on(folder, entry):
+        seeded = determinism.seed_everything(spec.seed)
         module = _import(folder, entry)
+        if determinism.seed_everything(spec.seed) != seeded:
+            # The framework came with the program, which may have made its model already, from an unseeded generator.
+            module = _import(folder, entry)
+            determinism.seed_everything(spec.seed)
         return adapt(module, entry, spec)
 
 
@@ -89,8 +93,7 @@ def check_packages(lock: list[str]) -> None:
         if found != version:
             raise SmltError(
                 "VersionSkew",
-                f"the program was prepared with {pinned}, and this function has {found or 'none'}: "
-                "use the same requirements, or start another run",
+                f"the program was prepared with {pinned}, and this function has {found or 'none'}: use the same requirements, or start another run",
             )
 
 
@@ -99,5 +102,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-

@@ -35,22 +35,23 @@ LOSSES: dict[str, Loss] = {
 
 
 def torch_program(model: Any, module: ModuleType, spec: Spec, loss: Callable[..., Any] | None) -> Program | None:
-    """Adapts an `nn.Module`, its class, or a function that makes one; None for anything else."""
-    _set_deterministic()
-    torch.manual_seed(spec.seed)
+    """Adapts an `nn.Module`; None for anything else."""
     if not isinstance(model, torch.nn.Module):
-        if not callable(model):
-            return None
-        model = model()
-        if not isinstance(model, torch.nn.Module):
-            return None
+        return None
+    _set_deterministic()
     if loss is None and spec.loss not in LOSSES:
         raise unknown_loss(spec, tuple(LOSSES))
-    return TorchProgram(model, _summed(loss) if loss is not None else LOSSES[spec.loss], getattr(module, "transform", None), own_loss=loss is not None)
+    return TorchProgram(
+        model,
+        _summed(loss) if loss is not None else LOSSES[spec.loss],
+        getattr(module, "transform", None),
+        own_loss=loss is not None,
+    )
 
 
 def _set_deterministic() -> None:
-    torch.use_deterministic_algorithms(True)
+    # As `use_deterministic_algorithms(True)`, without loading the compiler, which doubles a cold start.
+    torch.set_deterministic_debug_mode("error")
     # Fills what an operator leaves unwritten, for those who read it: nobody here does.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.set_num_threads(1)
@@ -94,7 +95,6 @@ class TorchProgram:
     def gradient(self, weights: Weights, batch: Batch, at: LaneStep) -> Gradient:
         self._bind(weights)
         seed_everything(at.bits)
-        torch.manual_seed(at.bits)
         self._model.train()
         for name, norm, _ in self._norms:
             # With weight 1 for what it sees, a running statistic is the batch's own. One that is frozen stays as it is.
@@ -108,18 +108,21 @@ class TorchProgram:
         gradients = torch.autograd.grad(loss, list(self._trained.values()), allow_unused=True)
         observed = {}
         for name, norm, _ in self._norms:
-            observed[f"{name}running_mean"], observed[f"{name}running_var"] = norm.running_mean.numpy(), norm.running_var.numpy()
+            observed[f"{name}running_mean"], observed[f"{name}running_var"] = (
+                norm.running_mean.numpy(),
+                norm.running_var.numpy(),
+            )
         named = zip(self._trained, gradients, strict=True)
         return Gradient(float(loss.detach()), {name: 0.0 if each is None else each.numpy() for name, each in named}, observed)
 
     def evaluate(self, weights: Weights, batch: Batch) -> Evaluation:
-        with torch.inference_mode():
+        with torch.no_grad():
             outputs = self._forward(weights, batch.features)
             loss = float(self._loss(outputs, torch.from_numpy(batch.targets))) if self._own_loss else None
         return Evaluation(outputs.numpy(), loss)
 
     def predict(self, weights: Weights, features: Array) -> Any:
-        with torch.inference_mode():
+        with torch.no_grad():
             return self._forward(weights, features).numpy()
 
     def _forward(self, weights: Weights, features: Array) -> torch.Tensor:
@@ -153,7 +156,10 @@ def _norms(model: torch.nn.Module) -> list[tuple[str, Any, float]]:
         if not isinstance(part, torch.nn.modules.batchnorm._NormBase) or part.running_mean is None:
             continue
         if part.momentum is None:
-            raise SmltError("InvalidSpec", f"{name}: momentum=None averages over all steps, which smlt cannot cut among functions; give a number, such as 0.1")
+            raise SmltError(
+                "InvalidSpec",
+                f"{name}: momentum=None averages over all steps, which smlt cannot cut among functions; give a number, such as 0.1",
+            )
         norms.append((f"{name}." if name else "", part, float(part.momentum)))
     return norms
 
@@ -163,5 +169,3 @@ def _notes(model: torch.nn.Module) -> tuple[str, ...]:
     if any(isinstance(part, torch.nn.modules.batchnorm._NormBase) for part in model.modules()):
         notes.append("batch normalisation sees one lane's samples at a time (ghost batches), not the whole batch")
     return tuple(notes)
-
-
