@@ -20,21 +20,13 @@ from .data import DataSet  # noqa: E402
 from .errors import SmltError  # noqa: E402
 from .host import Session  # noqa: E402
 from .loading import used_packages  # noqa: E402
-from .program import LaneStep, Spec, Target  # noqa: E402
+from .program import LaneStep, Spec, spec_of  # noqa: E402
 
 
 def describe(arguments: argparse.Namespace) -> None:
     """One JSON object on the last line: what the program trains, or what is wrong with it."""
-    given = json.loads(arguments.spec)
-    target = given["target"]
-    spec = Spec(
-        tuple(given["featureShape"]),
-        Target(target["kind"], target["classes"] if target["kind"] == "class" else target["width"]),
-        given["loss"],
-        given["seed"],
-    )
     try:
-        session = Session(arguments.program.resolve().parent, arguments.program.name, spec)
+        session = Session(arguments.program.resolve().parent, arguments.program.name, spec_of(json.loads(arguments.spec)))
     except SmltError as error:
         print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
         return

@@ -16,7 +16,7 @@ from . import determinism
 from .errors import SmltError
 from .loading import blamed_on, check_packages, load_program, used_packages
 from .memory import SharedMemory
-from .program import Array, Batch, LaneStep, Parameters, Program, Spec, Statistic, Target, Weights
+from .program import Array, Batch, LaneStep, Parameters, Program, Spec, Statistic, Weights, spec_of
 
 Message = dict[str, Any]
 
@@ -148,13 +148,7 @@ class Host:
         }
 
     def _load(self, question: Message) -> Message:
-        target = question["target"]
-        spec = Spec(
-            tuple(question["featureShape"]),
-            Target(target["kind"], target["classes"] if target["kind"] == "class" else target["width"]),
-            question["loss"],
-            question["seed"],
-        )
+        spec = spec_of(question)
         if (lock := question.get("packages")) is not None:
             check_packages(lock)
         session = Session(Path(question["folder"]), question["entry"], spec)

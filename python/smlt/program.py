@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from .errors import SmltError
 from .lanes import PROGRAM, hash32
 
 Array = NDArray[Any]
@@ -31,6 +32,18 @@ class Spec:
     target: Target
     loss: str
     seed: int
+
+
+def spec_of(given: Mapping[str, Any]) -> Spec:
+    """From the engine's words. @raises SmltError `InvalidSpec` for a loss with settings"""
+    target, loss = given["target"], given["loss"]
+    if not isinstance(loss, str):
+        if len(loss) > 1:
+            settings = ", ".join(name for name in loss if name != "kind")
+            raise SmltError("InvalidSpec", f'loss {loss["kind"]}: {settings}: Python takes no settings: define `loss`, and say "program"')
+        loss = loss["kind"]
+    size = target["classes"] if target["kind"] == "class" else target["width"]
+    return Spec(tuple(given["featureShape"]), Target(target["kind"], size), loss, given["seed"])
 
 
 @dataclass(frozen=True)

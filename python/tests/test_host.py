@@ -21,7 +21,8 @@ class Linear:
 
     def gradient(self, weights, batch, at):
         error = self.predict(weights, batch.features) - batch.targets
-        return Gradient(float((error**2).sum()), {"w": 2 * batch.features.T @ error, "b": 2 * error.sum(axis=0)}, {"mean": batch.features.mean(axis=0)})
+        found = {"w": 2 * batch.features.T @ error, "b": 2 * error.sum(axis=0)}
+        return Gradient(float((error**2).sum()), found, {"mean": batch.features.mean(axis=0)})
 
     def evaluate(self, weights, batch):
         outputs = self.predict(weights, batch.features)
@@ -48,7 +49,7 @@ class Asked:
             "featureShape": [3],
             "target": {"kind": "values", "width": 1},
         }
-        self.loaded = self.host.answer({"ask": "load", "target": target, **question, **changes})
+        self.loaded = self.host.answer({"ask": "load", **question, **changes})
         if "error" not in self.loaded:
             self.memory = self.loaded["memory"]
             self.fd = os.open(self.memory["path"], os.O_RDWR)
@@ -136,3 +137,9 @@ def test_a_program_imports_the_files_beside_it_and_two_programs_do_not_share_the
         (folder / "sizes.py").write_text(f"SIZE = {number}")
         loaded = Asked(folder, "import sizes\n" + LINEAR.replace("np.zeros(1,", "np.zeros(sizes.SIZE,")).loaded
         assert loaded["params"][1]["shape"] == [number]
+
+
+def test_refuses_a_losss_settings_which_a_program_must_bring_itself(tmp_path):
+    assert "session" in Asked(tmp_path, LINEAR, loss={"kind": "program"}).loaded
+    refused = Asked(tmp_path, LINEAR, loss={"kind": "softmax-cross-entropy", "labelSmoothing": 0.1}).loaded["error"]
+    assert refused["code"] == "InvalidSpec" and "labelSmoothing" in refused["message"]

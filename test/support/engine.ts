@@ -102,6 +102,7 @@ async function launchEngine(options: EngineOptions, children: Set<ChildProcess>)
 
   return {
     client,
+    lambdaEndpoint,
     home,
     taskQueue,
     storeUri,

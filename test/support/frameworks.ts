@@ -1,4 +1,40 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { JobInput } from '../../contracts/job';
+import { names } from '../../contracts/names';
+import { FINAL_TRACK, type RunRecord } from '../../contracts/pipeline';
+import { CurveChunk } from '../../activities/rounds';
+import { decodeRecord } from '../../activities/records';
+import type { Engine } from './engine';
 
 /** A Python with the frameworks, made by scripts/frameworks.mjs. */
 export const frameworksPython = process.env['SMLT_FRAMEWORKS_PYTHON'] ?? join(__dirname, '..', '..', '.cache', 'frameworks', 'bin', 'python');
+
+/** Writes a program.py in a folder of its own; answers the model of a job. */
+export function pythonModel(home: string, name: string, source: string): { python: string; interpreter: string } {
+  const folder = join(home, 'programs', name);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'program.py'), source);
+  return { python: pathToFileURL(join(folder, 'program.py')).href, interpreter: frameworksPython };
+}
+
+/** Runs a job's pipeline to its end, which must be a good one. */
+export async function complete(engine: Engine, run: string, job: JobInput): Promise<RunRecord> {
+  const record = await engine.run<RunRecord>('pipeline', run, { job });
+  expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
+  return record;
+}
+
+/** Mean losses of a run's steps, from the first. */
+export async function lossesOf({ store }: Engine, run: string): Promise<number[]> {
+  const losses: number[] = [];
+  for (const track of ['trial-000', FINAL_TRACK]) {
+    const chunks = (await store.list(names.rounds({ run, track }))).filter((name) => name.endsWith('/curve'));
+    for (const name of chunks) {
+      const { first, losses: stretch } = decodeRecord(CurveChunk, await store.get(name), name);
+      stretch.forEach((loss, i) => (losses[first + i] = loss ?? Number.NaN));
+    }
+  }
+  return losses;
+}

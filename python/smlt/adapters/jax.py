@@ -33,6 +33,7 @@ def _values(each: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "softmax-cross-entropy": lambda z, y: -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1)[:, 0],
     "mse": _values(lambda z, t: (z - t) ** 2),
+    "mae": _values(lambda z, t: jnp.abs(z - t)),
     "bce-with-logits": _values(lambda z, t: jnp.maximum(z, 0) - z * t + jnp.log1p(jnp.exp(-jnp.abs(z)))),
 }
 

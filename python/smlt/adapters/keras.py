@@ -18,6 +18,7 @@ from . import unknown_loss
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "softmax-cross-entropy": lambda outputs, targets: keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True),
     "mse": lambda outputs, targets: keras.losses.mean_squared_error(keras.ops.reshape(targets, keras.ops.shape(outputs)), outputs),
+    "mae": lambda outputs, targets: keras.losses.mean_absolute_error(keras.ops.reshape(targets, keras.ops.shape(outputs)), outputs),
     "bce-with-logits": lambda outputs, targets: keras.losses.binary_crossentropy(
         keras.ops.reshape(targets, keras.ops.shape(outputs)), outputs, from_logits=True
     ),

@@ -30,6 +30,7 @@ def _mean_over_values(each: Loss) -> Loss:
 LOSSES: dict[str, Loss] = {
     "softmax-cross-entropy": lambda outputs, targets: F.cross_entropy(outputs, targets, reduction="sum"),
     "mse": _mean_over_values(lambda outputs, targets: F.mse_loss(outputs, targets, reduction="sum")),
+    "mae": _mean_over_values(lambda outputs, targets: F.l1_loss(outputs, targets, reduction="sum")),
     "bce-with-logits": _mean_over_values(lambda outputs, targets: F.binary_cross_entropy_with_logits(outputs, targets, reduction="sum")),
 }
 

@@ -1,0 +1,7 @@
+/** @type {import('jest').Config} */
+module.exports = {
+  ...require('./jest.config.js'),
+  testMatch: ['<rootDir>/test/frameworks/**/*.test.ts'],
+  // Each test starts an engine and functions of its own: two would share the cores.
+  maxWorkers: 1,
+};
