@@ -78,10 +78,15 @@ def blamed_on(folder: Path, entry: str) -> Iterator[None]:
         raise SmltError("ProgramFailed", f"{where}: {type(error).__name__}: {error}{hint}") from error
 
 
+#: What was there before any program: the runtime's own packages, no part of what a program computes.
+_RUNTIMES = frozenset(sys.modules) - {"numpy"}
+
+
 def used_packages() -> list[str]:
     """Distributions whose modules the program has loaded, as `name==version`: what its gradients depend on."""
     distributions = metadata.packages_distributions()
-    used = {name for module in list(sys.modules) for name in distributions.get(module.partition(".")[0], ()) if name != "smlt"}
+    loaded = {module.partition(".")[0] for module in list(sys.modules) if module not in _RUNTIMES}
+    used = {name for module in loaded for name in distributions.get(module, ()) if name != "smlt"}
     return sorted(f"{name}=={metadata.version(name)}" for name in used)
 
 
