@@ -55,19 +55,23 @@ export class FrameFormat {
 
   /**
    * Reads a header against the size of what is stored.
+   * @param storedBytes  header included; undefined where that is checked elsewhere
    * @param where  what the value is called and where it lies, for the message
    * @throws {SmltError} `ObjectCorrupt` when it is cut or no frame at all, `VersionSkew` when another format version wrote it
    */
-  parseHeader(header: Uint8Array, storedBytes: number, where: string): FrameHeader {
+  parseHeader(header: Uint8Array, storedBytes: number | undefined, where: string): FrameHeader {
     const { magic, version, digestBytes } = this.format;
     const view = Buffer.from(header.buffer, header.byteOffset, header.byteLength);
     if (view.length < this.headerBytes || view.toString('latin1', 0, 4) !== magic)
-      throw new SmltError('ObjectCorrupt', `${where}: expected a value of smlt, got ${storedBytes} bytes that do not begin with its header`);
+      throw new SmltError(
+        'ObjectCorrupt',
+        `${where}: expected a value of smlt, got ${storedBytes ?? view.length} bytes that do not begin with its header`,
+      );
     const written = view.readUInt32LE(4);
     if (written !== version)
       throw new SmltError('VersionSkew', `${where}: written in format version ${written}; this smlt reads and writes version ${version}`);
     const bytes = Number(view.readBigUInt64LE(8));
-    if (bytes !== storedBytes - this.headerBytes)
+    if (storedBytes !== undefined && bytes !== storedBytes - this.headerBytes)
       throw new SmltError('ObjectCorrupt', `${where}: expected ${bytes} bytes after the header, got ${storedBytes - this.headerBytes}`);
     if (view.subarray(digestAt + digestBytes, this.headerBytes).some((byte) => byte !== 0))
       throw new SmltError('ObjectCorrupt', `${where}: the header ends with bytes that should be zero`);

@@ -7,6 +7,7 @@ import type { Exchange } from './exchange';
 import { FilesObjectStore } from './files/files-object-store';
 import { TmpfsExchange } from './files/tmpfs-exchange';
 import type { ObjectStore } from './object-store';
+import type * as Redis from './redis/redis-exchange';
 import type * as S3 from './s3/s3-object-store';
 
 export type { Exchange, ExchangeTraffic, WaitOptions } from './exchange';
@@ -28,7 +29,16 @@ export const exchanges: Readonly<Record<string, (uri: string) => Promise<Exchang
     const path = uri === 'tmpfs:' ? sharedMemoryFolder() : pathIn(uri, 'tmpfs: or tmpfs:///path/to/folder');
     return TmpfsExchange.open(path);
   },
+  redis: openRedis,
+  rediss: openRedis,
+  'redis+unix': openRedis,
 };
+
+async function openRedis(uri: string): Promise<Exchange> {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { RedisExchange } = require('./redis/redis-exchange') as typeof Redis;
+  return RedisExchange.open(uri);
+}
 
 /** Opens the object store that a URI names. @throws {SmltError} `InvalidSpec` when no back end knows it */
 export async function openObjectStore(uri: string): Promise<ObjectStore> {

@@ -21,7 +21,7 @@ import { exchangeFrames, type Frame, type FrameHeader } from '../frame';
 import { checkRoom, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
 import { checkPrefix } from '../prefix';
 import { failedWith, fileFault, isAbsent } from './faults';
-import { fullPath, nameOfPath, pathOfName } from './inbox-paths';
+import { fullPath, nameOfPath, pathOfName } from '../inbox-paths';
 import { InboxWatch, type WatchFolder } from './inbox-watch';
 
 /** Holds a space, as no name does. Outside every inbox, so that an unfinished file wakes nobody. */

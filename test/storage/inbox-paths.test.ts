@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { checkObjectName, names } from '../../contracts/names';
-import { nameOfPath, pathOfName } from '../../storage/files/inbox-paths';
+import { nameOfPath, pathOfName } from '../../storage/inbox-paths';
 
 const id = { run: 'r', track: 'train', recipe: 'abc' };
 const segment = fc.oneof(

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { requireBackend, type Backend } from '../support/require';
 import { s3Server, startVersitygw } from '../support/versitygw';
-import { fullPath, pathOfName } from '../../storage/files/inbox-paths';
+import { fullPath, pathOfName } from '../../storage/inbox-paths';
+import { RedisKeys } from '../../storage/redis/redis-keys';
+import { parseRedisUri } from '../../storage/redis/redis-uri';
+import { redisServer, startRedis, type RedisServer } from '../support/redis';
 
 /** Somewhere that a back end can keep its bytes during a test file, and a way to damage them behind its back. */
 export interface Place {
@@ -53,7 +56,32 @@ export const exchangePlaces: Readonly<Record<string, Backend<() => Promise<Place
     folderPlace(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'tmpfs', (root, name) => fullPath(root, pathOfName(name))),
     'tmpfs',
   ),
+  redis: redisPlace(({ uri }) => uri),
+  rediss: redisPlace(({ tlsUri }) => tlsUri ?? ''),
+  'redis+unix': redisPlace(({ unixUri }) => unixUri),
 };
+
+function redisPlace(uriOf: (server: RedisServer) => string): Backend<() => Promise<Place>> {
+  const open = async (binary: string): Promise<Place> => {
+    const server = await startRedis(binary, { tls: true });
+    let count = 0;
+    return {
+      manyNames: 10_000,
+      uri: () => `${uriOf(server)}${uriOf(server).includes('?') ? '&' : '?'}prefix=store-${count++}`,
+      async damage(uri, name, change) {
+        const { prefix, database } = parseRedisUri(uri);
+        const key = new RedisKeys(prefix, database).head(name);
+        const value = (await server.run('GET', key)) as Buffer;
+        await server.run('SET', key, [change(value)], 'KEEPTTL');
+      },
+      close: () => server.stop(),
+    };
+  };
+  return {
+    found: redisServer.found === undefined ? undefined : () => open(redisServer.found ?? ''),
+    describe: (title, tests) => redisServer.describe(title, (binary) => tests(() => open(binary))),
+  };
+}
 
 async function s3Place(binary: string): Promise<Place> {
   const server = await startVersitygw(binary);

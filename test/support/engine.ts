@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, mkdirSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,6 +7,7 @@ import { Client, Connection } from '@temporalio/client';
 import { devServerArguments } from '../../client/temporal/dev-server';
 import { findTemporalBinary } from '../../client/temporal/find-binary';
 import { openExchange, openObjectStore } from '../../storage';
+import { freePort } from './ports';
 
 const ROOT = join(__dirname, '..', '..');
 /** Programs that tests bring, kept between runs. */
@@ -147,15 +147,4 @@ async function connectSoon(address: string): Promise<Connection> {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,5 +1,5 @@
 import { join, sep } from 'node:path';
-import { checkObjectName } from '../../contracts/names';
+import { checkObjectName } from '../contracts/names';
 
 /**
  * Where a value lies in a file exchange. A watch wakes for every file of its folder, so values that one reader waits for

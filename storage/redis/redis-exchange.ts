@@ -1,0 +1,392 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SmltError } from '../../contracts/errors';
+import { checkRoom, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
+import { exchangeFrames, type FrameHeader } from '../frame';
+import { checkPrefix } from '../prefix';
+import { cutViews } from '../views';
+import { fullFault, isFull, isPassing, redisFault } from './redis-faults';
+import { RedisKeys } from './redis-keys';
+import { RedisLink } from './redis-link';
+import { parseRedisUri, type RedisLocation } from './redis-uri';
+import { RedisNotices } from './redis-waiting';
+import type { RespConnection, Room } from './resp-connection';
+
+/** Redis moves values of this size best (docs/stores.md). Part of the format: a change needs another format version. */
+const chunkBytes = 2 ** 20;
+/** Longer than any round and a function's limit together: what nobody is left to delete goes by itself. */
+const lifeMs = 2 * 60 * 60_000;
+const connectTimeoutMs = 5_000;
+const silenceMs = 10_000;
+/** How long a store that is away may stay away: while one opens it, and later. */
+const openPatienceMs = 2_000;
+const patienceMs = 10_000;
+const pauseMs = { first: 20, longest: 1_000 };
+const recheckMs = { first: 25, longest: 400 };
+const { headerBytes } = exchangeFrames;
+
+export interface RedisSettings {
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  readonly patienceMs?: number;
+}
+
+/**
+ * Values in Redis or Valkey.
+ * 1. A value is there when its head is (redis-keys.ts), which is written last, by `SET NX`: that decides who was first.
+ * 2. The data goes first, then the notice, in one pipeline. The notice is a hint; the key is the truth.
+ * 3. What is cut, changed or lacks a part is deleted by whoever finds it, and counts as absent.
+ * 4. Every key dies after two hours. Credentials come from the environment, never from the URI.
+ * 5. Traffic is the bytes of values that were really stored or read, and one request a call.
+ */
+export class RedisExchange implements Exchange {
+  readonly uri: string;
+  readonly traffic: ExchangeTraffic = { bytesWritten: 0, bytesRead: 0, requests: 0 };
+  private readonly keys: RedisKeys;
+  private readonly location: RedisLocation;
+  private readonly patienceMs: number;
+  /** Puts, gets and small questions each have a connection: a megabyte on its way must not hold up an answer. */
+  private readonly writing: RedisLink;
+  private readonly reading: RedisLink;
+  private readonly asking: RedisLink;
+  private readonly hearing: RedisLink;
+  private readonly notices: RedisNotices;
+
+  private constructor(uri: string, settings: RedisSettings) {
+    this.location = parseRedisUri(uri);
+    const { address, database, prefix } = this.location;
+    this.uri = uri;
+    this.keys = new RedisKeys(prefix, database);
+    this.patienceMs = settings.patienceMs ?? patienceMs;
+    const { username = process.env['SMLT_REDIS_USERNAME'], password = process.env['SMLT_REDIS_PASSWORD'] } = settings;
+    const login = { username, password, database };
+    const link = (onMessage?: (channel: string, message: string) => void) =>
+      new RedisLink({ ...address, connectTimeoutMs, silenceMs, ...(onMessage ? { onMessage } : {}) }, login);
+    [this.writing, this.reading, this.asking] = [link(), link(), link()];
+    this.hearing = link((channel, name) => this.notices.heard(channel, name));
+    this.notices = new RedisNotices(this.hearing);
+  }
+
+  /** @throws {SmltError} `StoreUnavailable` when no server answers, `StoreDenied` when it refuses */
+  static async open(uri: string, settings: RedisSettings = {}): Promise<RedisExchange> {
+    const exchange = new RedisExchange(uri, settings);
+    try {
+      await exchange.ask('opening the exchange', exchange.asking, (redis) => redis.command(['PING']), { patienceMs: openPatienceMs });
+    } catch (error) {
+      await exchange.close();
+      throw error;
+    }
+    return exchange;
+  }
+
+  async putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
+    const head = this.keys.head(name);
+    const frame = exchangeFrames.frameOf(parts);
+    const [first = [], ...more] = cutViews(parts, chunkBytes);
+    this.traffic.requests++;
+    const life = ['PX', String(lifeMs)];
+    const put = async (redis: RespConnection): Promise<boolean> => {
+      const chunks = more.map((views, i) => redis.command(['SET', this.keys.chunk(name, frame.digest, i + 1), views, ...life]));
+      const made = redis.command(['SET', head, [frame.header, ...first], 'NX', ...life]);
+      const told = redis.command(['PUBLISH', this.keys.channel(name), name]);
+      const [answer] = await allSettled([made, ...chunks, told]);
+      return answer !== null;
+    };
+    for (;;) {
+      const options = { signal, neededBytes: frame.bytes + headerBytes * (1 + more.length) };
+      if (await this.ask(`writing ${name}`, this.writing, put, options)) {
+        this.traffic.bytesWritten += frame.bytes;
+        return;
+      }
+      const stored = await this.storedHeader(name, signal);
+      if (stored === undefined) continue; // it was corrupt, or deleted in between: ours to write again
+      if (stored.digest !== frame.digest) throw exchangeFrames.notDeterministic(name, stored, frame);
+      return;
+    }
+  }
+
+  async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    return this.read(name, undefined, signal);
+  }
+
+  async getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    return (await this.read(name, into, signal)) !== undefined;
+  }
+
+  async present(names: readonly string[], signal?: AbortSignal): Promise<boolean[]> {
+    this.traffic.requests++;
+    return this.exist(names, signal);
+  }
+
+  async waitFor(names: readonly string[], { timeoutMs, signal }: WaitOptions, onArrival?: (name: string) => void): Promise<string[]> {
+    signal?.throwIfAborted();
+    this.traffic.requests++;
+    const missing = new Set(names);
+    const channels = new Set(names.map((name) => this.keys.channel(name)));
+    const untilMs = performance.now() + timeoutMs;
+    const wake = new Wake(signal);
+    const arrived = (name: string) => {
+      if (!missing.delete(name)) return;
+      try {
+        onArrival?.(name);
+      } catch (error) {
+        wake.fail(error);
+      }
+      if (missing.size === 0) wake.up();
+    };
+    this.notices.add(channels, arrived);
+    try {
+      for (let pauseMs = recheckMs.first; ; pauseMs = Math.min(2 * pauseMs, recheckMs.longest)) {
+        try {
+          // Listen first: what arrives after the look is heard.
+          if (timeoutMs > 0) await this.notices.subscribe(channels);
+          const asked = [...missing];
+          const there = await this.exist(asked, signal, { patienceMs: 0 });
+          asked.forEach((name, i) => there[i] && arrived(name));
+        } catch (error) {
+          // A server that is away has no news; whoever waits looks again until time is up.
+          if (!isPassing(error) && (error as Partial<SmltError>).code !== 'StoreUnavailable') throw redisFault(error, 'waiting', this.location.where);
+        }
+        const leftMs = untilMs - performance.now();
+        if (missing.size === 0 || wake.failed || leftMs <= 0) break;
+        await wake.within(Math.min(pauseMs, leftMs));
+        if (missing.size === 0 || wake.failed) break;
+      }
+      wake.throwIfFailed();
+      return [...missing];
+    } finally {
+      this.notices.remove(channels, arrived);
+      wake.end();
+    }
+  }
+
+  async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {
+    this.traffic.requests++;
+    const heads = names.map((name) => this.keys.head(name));
+    await this.ask(
+      `deleting ${names.length} values`,
+      this.asking,
+      async (redis) => {
+        const headers = await allSettled(heads.map((head) => redis.command(['GETRANGE', head, '0', String(headerBytes - 1)])));
+        const keys = names.flatMap((name, i) => [heads[i]!, ...this.chunksOf(name, headers[i] as Buffer)]);
+        await allSettled(keys.map((key) => redis.command(['UNLINK', key])));
+      },
+      { signal },
+    );
+  }
+
+  async list(prefix: string, signal?: AbortSignal): Promise<string[]> {
+    checkPrefix(prefix);
+    this.traffic.requests++;
+    const found = new Set<string>();
+    await this.scan(this.keys.pattern(prefix), signal, async (keys) => {
+      for (const key of keys) {
+        const name = this.keys.nameOf(key);
+        if (name?.startsWith(prefix) === true) found.add(name);
+      }
+    });
+    return [...found];
+  }
+
+  async expire(olderThanMs: number): Promise<void> {
+    await this.scan(this.keys.pattern(''), undefined, async (keys, redis) => {
+      const left = (await allSettled(keys.map((key) => redis.command(['PTTL', key])))) as number[];
+      const old = keys.filter((_, i) => lifeMs - left[i]! > olderThanMs);
+      await allSettled(old.map((key) => redis.command(['UNLINK', key])));
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const link of [this.writing, this.reading, this.asking, this.hearing]) link.close();
+  }
+
+  /** Reads a value where it is to go, or into bytes of its own. */
+  private async read(name: string, into: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    const head = this.keys.head(name);
+    this.traffic.requests++;
+    return this.orAbsent(name, () =>
+      this.ask(
+        `reading ${name}`,
+        this.reading,
+        async (redis) => {
+          const header = Buffer.alloc(headerBytes);
+          let value: Uint8Array = new Uint8Array();
+          const room: Room = (bytes) => {
+            if (bytes < headerBytes) return [new Uint8Array(bytes)];
+            const first = bytes - headerBytes;
+            value = into !== undefined && into.byteLength >= first ? into : new Uint8Array(Buffer.allocUnsafeSlow(first).buffer);
+            return [header, value.subarray(0, first)];
+          };
+          const bytes = await redis.command(['GET', head], room);
+          if (bytes === null) return undefined;
+          const stored = headerOf(header, Number(bytes), name);
+          if (into !== undefined) checkRoom(stored, into, name);
+          else if (stored.bytes > chunkBytes) {
+            const whole = new Uint8Array(Buffer.allocUnsafeSlow(stored.bytes).buffer);
+            whole.set(value);
+            value = whole;
+          }
+          const chunks = Array.from({ length: chunkCount(stored.bytes) - 1 }, (_, i) => value.subarray((i + 1) * chunkBytes, (i + 2) * chunkBytes));
+          const read = await allSettled(
+            chunks.map((chunk, i) =>
+              // A part of another length cannot be the right one: it is read past the value, and fails the check.
+              redis.command(['GET', this.keys.chunk(name, stored.digest, i + 1)], (length) => [
+                length === chunk.byteLength ? chunk : new Uint8Array(length),
+              ]),
+            ),
+          );
+          const cut = read.findIndex((length, i) => length !== chunks[i]!.byteLength);
+          if (cut >= 0) throw new SmltError('ObjectCorrupt', `${name}: part ${cut + 2} of ${chunks.length + 1} is not there, or cut`);
+          exchangeFrames.checkValue(value, stored, name);
+          this.traffic.bytesRead += stored.bytes;
+          return value;
+        },
+        { signal },
+      ),
+    );
+  }
+
+  private async storedHeader(name: string, signal: AbortSignal | undefined): Promise<FrameHeader | undefined> {
+    return this.orAbsent(name, () =>
+      this.ask(
+        `looking at ${name}`,
+        this.asking,
+        async (redis) => {
+          const head = this.keys.head(name);
+          const [header, bytes] = await allSettled([
+            redis.command(['GETRANGE', head, '0', String(headerBytes - 1)]),
+            redis.command(['STRLEN', head]),
+          ]);
+          return bytes === 0 ? undefined : headerOf(header as Buffer, Number(bytes), name);
+        },
+        { signal },
+      ),
+    );
+  }
+
+  /** What is corrupt goes, and counts as absent: its publisher makes it again. */
+  private async orAbsent<T>(name: string, look: () => Promise<T | undefined>): Promise<T | undefined> {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof SmltError) || error.code !== 'ObjectCorrupt') throw error;
+      await this.ask(`deleting ${name}`, this.asking, (redis) => redis.command(['UNLINK', this.keys.head(name)]));
+      return undefined;
+    }
+  }
+
+  private chunksOf(name: string, header: Buffer): string[] {
+    try {
+      const { bytes, digest } = exchangeFrames.parseHeader(header, undefined, name);
+      return Array.from({ length: chunkCount(bytes) - 1 }, (_, i) => this.keys.chunk(name, digest, i + 1));
+    } catch {
+      return []; // nothing there, or not ours to understand
+    }
+  }
+
+  private async exist(names: readonly string[], signal: AbortSignal | undefined, options: { patienceMs?: number } = {}): Promise<boolean[]> {
+    const heads = names.map((name) => this.keys.head(name));
+    const ask = async (redis: RespConnection) => allSettled(heads.map((head) => redis.command(['EXISTS', head])));
+    return (await this.ask(`looking for ${names.length} values`, this.asking, ask, { signal, ...options })).map((count) => count === 1);
+  }
+
+  private async scan(pattern: string, signal: AbortSignal | undefined, use: (keys: string[], redis: RespConnection) => Promise<void>): Promise<void> {
+    let cursor = '0';
+    do {
+      await this.ask(
+        'listing values',
+        this.asking,
+        async (redis) => {
+          const [next, keys] = (await redis.command(['SCAN', cursor, 'MATCH', pattern, 'COUNT', '1000'])) as [Buffer, Buffer[]];
+          await use(keys.map(String), redis);
+          cursor = String(next);
+        },
+        { signal },
+      );
+    } while (cursor !== '0');
+  }
+
+  /** Does something over a connection, again and again while the server is away, until patience ends. */
+  private async ask<T>(
+    doing: string,
+    link: RedisLink,
+    work: (redis: RespConnection) => Promise<T>,
+    options: { signal?: AbortSignal | undefined; neededBytes?: number; patienceMs?: number } = {},
+  ): Promise<T> {
+    const { signal, neededBytes = 0 } = options;
+    const untilMs = performance.now() + (options.patienceMs ?? this.patienceMs);
+    for (let pause = pauseMs.first; ; pause = Math.min(2 * pause, pauseMs.longest)) {
+      signal?.throwIfAborted();
+      try {
+        return await work(await link.connection());
+      } catch (error) {
+        if (isFull(error)) throw fullFault(error, doing, this.location.where, neededBytes, await this.memory());
+        if (!isPassing(error) || performance.now() + pause > untilMs) throw redisFault(error, doing, this.location.where);
+      }
+      await sleep(pause, undefined, signal && { signal });
+    }
+  }
+
+  private async memory(): Promise<string> {
+    return this.asking.connection().then(
+      async (redis) => String(await redis.command(['INFO', 'memory'])),
+      () => '',
+    );
+  }
+}
+
+function chunkCount(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / chunkBytes));
+}
+
+/** The header of a head that has so many bytes, the first part of the value included. */
+function headerOf(header: Uint8Array, headBytes: number, name: string): FrameHeader {
+  const first = headBytes - headerBytes;
+  const stored = exchangeFrames.parseHeader(header.subarray(0, Math.min(headBytes, headerBytes)), first === chunkBytes ? undefined : headBytes, name);
+  if (first === chunkBytes && stored.bytes < chunkBytes) exchangeFrames.parseHeader(header, headBytes, name);
+  return stored;
+}
+
+/** All results, once every command is through: until then a reply may still be written into its reader's memory. */
+async function allSettled<T>(commands: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(commands);
+  return settled.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
+}
+
+/** A wait's alarm clock. */
+class Wake {
+  private awake: (() => void) | undefined;
+  private error: { readonly reason: unknown } | undefined;
+  private readonly onAbort = () => this.fail(this.signal?.reason);
+
+  constructor(private readonly signal: AbortSignal | undefined) {
+    signal?.addEventListener('abort', this.onAbort, { once: true });
+  }
+  get failed(): boolean {
+    return this.error !== undefined;
+  }
+  up(): void {
+    this.awake?.();
+  }
+  fail(reason: unknown): void {
+    this.error ??= { reason };
+    this.up();
+  }
+  throwIfFailed(): void {
+    if (this.error) throw this.error.reason;
+  }
+  within(durationMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, durationMs);
+      this.awake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+  end(): void {
+    this.signal?.removeEventListener('abort', this.onAbort);
+  }
+}

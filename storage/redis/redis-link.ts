@@ -1,0 +1,47 @@
+import { RespConnection, type RespAddress } from './resp-connection';
+
+export interface Login {
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly database: number;
+}
+
+/** A connection that is made when it is needed, and made again when it broke. */
+export class RedisLink {
+  private opening: Promise<RespConnection> | undefined;
+  private current: RespConnection | undefined;
+  private closed = false;
+
+  constructor(
+    private readonly address: RespAddress,
+    private readonly login: Login,
+  ) {}
+
+  /** @throws the socket's or the server's error, as it is */
+  async connection(): Promise<RespConnection> {
+    if (this.closed) throw new Error('this exchange is closed');
+    if (this.current?.isOpen === true) return this.current;
+    this.opening ??= this.open().finally(() => (this.opening = undefined));
+    return this.opening;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.current?.close();
+  }
+
+  private async open(): Promise<RespConnection> {
+    const connection = await RespConnection.open(this.address);
+    const { username, password, database } = this.login;
+    try {
+      if (password !== undefined) await connection.command(['AUTH', ...(username === undefined ? [] : [username]), password]);
+      if (database !== 0) await connection.command(['SELECT', String(database)]);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    if (this.closed) connection.close();
+    this.current = connection;
+    return connection;
+  }
+}
