@@ -77,6 +77,8 @@ function troubleOf(
     case 'outOfMemory':
       return { kind: 'outOfMemory', memoryMib: outcome.memoryMib };
     case 'failed':
+      // A store that cannot be reached is waited for like a name: an outage is longer than a crash.
+      if (outcome.error.code === 'StoreUnavailable' && ++seen.waits <= MAX_WAITS) return null;
       if (isErrorCode(outcome.error.code) && isRetryable(outcome.error.code) && ++seen.crashes <= MAX_CRASHES) return null;
       return { kind: 'failed', error: outcome.error };
   }

@@ -76,6 +76,9 @@ async function roundOf(turn: Turn, dataSamples: number): Promise<Outcome> {
       return await goOn(turn, steps, sweep);
     } catch (detour) {
       await steps.abandon();
+      // The stores have tried again for as long as they may: the slot is worth more to others.
+      if (detour instanceof SmltError && detour.code === 'StoreUnavailable')
+        return { kind: 'waiting', step: turn.furthest, missing: [detour.message.slice(0, 300)], missingCount: 1 };
       if (!(detour instanceof Detour)) throw detour;
       const { to } = detour;
       switch (to.kind) {

@@ -42,6 +42,11 @@ export class Turn {
     return this.layout.plan;
   }
 
+  /** The newest step that this instance has been at. */
+  get furthest(): number {
+    return Math.max(this.plan.first, this.#furthest);
+  }
+
   news(): void {
     this.newsAtMs = performance.now();
   }

@@ -15,7 +15,7 @@ import type { RespConnection, Room } from './resp-connection';
 const chunkBytes = 2 ** 20;
 /** Longer than any round and a function's limit together: what nobody is left to delete goes by itself. */
 const lifeMs = 2 * 60 * 60_000;
-const connectTimeoutMs = 5_000;
+const connectTimeoutMs = 3_000;
 const silenceMs = 10_000;
 /** How long a store that is away may stay away: while one opens it, and later. */
 const openPatienceMs = 2_000;

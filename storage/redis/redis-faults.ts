@@ -20,7 +20,7 @@ export function isFull(error: unknown): boolean {
 
 function isTls(error: unknown): boolean {
   const cause = error instanceof ConnectionLost ? error.cause : error;
-  return /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/.test(codeOf(cause));
+  return /^no TLS/.test(messageOf(cause)) || /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/.test(codeOf(cause));
 }
 
 function messageOf(error: unknown): string {

@@ -84,7 +84,10 @@ export class RespConnection {
     const connection = new RespConnection(address);
     const { socket } = connection;
     await new Promise<void>((resolve, reject) => {
-      const tooLate = setTimeout(() => socket.destroy(new Error(`no connection after ${address.connectTimeoutMs} ms`)), address.connectTimeoutMs);
+      const tooLate = setTimeout(
+        () => socket.destroy(new Error(`no ${address.tls === undefined ? 'connection' : 'TLS handshake'} after ${address.connectTimeoutMs} ms`)),
+        address.connectTimeoutMs,
+      );
       const settle = (done: () => void) => {
         clearTimeout(tooLate);
         done();

@@ -17,7 +17,7 @@ describe('URIs of stores', () => {
     },
   );
 
-  it.each(['', 'data', 'redis://host', 'file:///x', '__proto__:'])('refuses %j as an exchange and names what there is', async (uri) => {
+  it.each(['', 'data', 'memcached://host', 'file:///x', '__proto__:'])('refuses %j as an exchange and names what there is', async (uri) => {
     await expect(openExchange(uri)).rejects.toEqual(invalid(/expected a URI that begins with tmpfs:/));
   });
 

@@ -16,6 +16,10 @@ export const TEST_CACHE = join(ROOT, '.cache', 'test');
 export interface EngineOptions {
   readonly functionTimeoutMs?: number;
   readonly concurrency?: number;
+  /** Left out: files in memory of this engine's own. */
+  readonly exchangeUri?: string;
+  /** For all its processes, such as credentials. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A whole engine of real processes for one test file: Temporal server, Lambda server, Temporal worker, in a folder of its own. */
@@ -49,9 +53,9 @@ async function launchEngine(options: EngineOptions, children: Set<ChildProcess>)
   const client = new Client({ connection });
   const storeUri = pathToFileURL(join(home, 'store')).href;
   const exchangeDir = mkdtempSync(join('/dev/shm', 'smlt-test-'));
-  const exchangeUri = `tmpfs://${exchangeDir}`;
+  const exchangeUri = options.exchangeUri ?? `tmpfs://${exchangeDir}`;
 
-  const startWorker = async () =>
+  const startWorker = async (environment: Readonly<Record<string, string>> = {}) =>
     (
       await launchReady('dist/worker/main.js', [], {
         TEMPORAL_ADDRESS: `127.0.0.1:${port}`,
@@ -61,12 +65,17 @@ async function launchEngine(options: EngineOptions, children: Set<ChildProcess>)
         SMLT_LAMBDA_ENDPOINT: lambdaEndpoint,
         SMLT_CACHE_DIR: join(TEST_CACHE, 'packages'),
         ...(options.functionTimeoutMs === undefined ? {} : { SMLT_FUNCTION_TIMEOUT_MS: String(options.functionTimeoutMs) }),
+        ...environment,
       })
     ).child;
   let worker = await startWorker();
 
   function launch(command: string, args: readonly string[], environment: Record<string, string>): ChildProcess {
-    const child = spawn(command, args, { cwd: ROOT, env: { ...process.env, ...environment }, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(command, args, {
+      cwd: ROOT,
+      env: { ...process.env, ...options.environment, ...environment },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     children.add(child);
     child.once('exit', () => children.delete(child));
     child.stderr?.on('data', (chunk: Buffer) => {
@@ -120,8 +129,8 @@ async function launchEngine(options: EngineOptions, children: Set<ChildProcess>)
     setFaults: (plan: unknown) => controls('/smlt/faults', { method: 'PUT', body: JSON.stringify(plan) }),
     faultCounts: async () => (await controls('/smlt/faults')) as { matched: number; fired: number }[],
     killWorker: () => worker.kill('SIGKILL'),
-    restartWorker: async () => {
-      worker = await startWorker();
+    restartWorker: async (environment: Readonly<Record<string, string>> = {}) => {
+      worker = await startWorker(environment);
     },
     async close(): Promise<void> {
       await connection.close();

@@ -36,12 +36,20 @@ export interface RedisServer {
   stop(): Promise<void>;
 }
 
-/** Starts a server on ports that the system picks, in memory only. `args`: more of its options. */
-export async function startRedis(binary: string, { args = [], tls = false }: { args?: readonly string[]; tls?: boolean } = {}): Promise<RedisServer> {
+export interface RedisOptions {
+  /** More of the server's own. */
+  readonly args?: readonly string[];
+  readonly tls?: boolean;
+  readonly password?: string;
+}
+
+/** Starts a server on ports that the system picks, in memory only. */
+export async function startRedis(binary: string, { args = [], tls = false, password }: RedisOptions = {}): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), 'smlt-redis-'));
   const [port, tlsPort] = [await freePort(), await freePort()];
   const socket = join(folder, 'socket');
   const secure = tls ? tlsArguments(folder, tlsPort) : [];
+  const secret = password === undefined ? [] : ['--requirepass', password];
   const libraries = ['lib/x86_64-linux-gnu', 'lib/aarch64-linux-gnu'].map((path) => join(cached, path));
   let child: ChildProcess;
   let gone: Promise<void>;
@@ -49,6 +57,7 @@ export async function startRedis(binary: string, { args = [], tls = false }: { a
   const run = async (...command: RespArgument[]) => {
     const connection = await RespConnection.open(where);
     try {
+      if (password !== undefined) await connection.command(['AUTH', password]);
       return await connection.command(command);
     } finally {
       connection.close();
@@ -56,7 +65,7 @@ export async function startRedis(binary: string, { args = [], tls = false }: { a
   };
   const start = async () => {
     const memory = ['--save', '', '--appendonly', 'no', '--dir', folder, '--unixsocket', socket];
-    child = spawn(binary, ['--port', String(port), '--bind', '127.0.0.1', ...memory, ...secure, ...args], {
+    child = spawn(binary, ['--port', String(port), '--bind', '127.0.0.1', ...memory, ...secure, ...secret, ...args], {
       env: { ...process.env, LD_LIBRARY_PATH: [...libraries, process.env['LD_LIBRARY_PATH'] ?? ''].filter(Boolean).join(delimiter) },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
