@@ -78,7 +78,7 @@ async function roundOf(turn: Turn, dataSamples: number): Promise<Outcome> {
       await steps.abandon();
       // The stores have tried again for as long as they may: the slot is worth more to others.
       if (detour instanceof SmltError && detour.code === 'StoreUnavailable')
-        return { kind: 'waiting', step: turn.furthest, missing: [detour.message.slice(0, 300)], missingCount: 1 };
+        return { kind: 'waiting', step: turn.furthest, missing: [detour.message.slice(0, 300)], missingCount: 1, slow: [] };
       if (!(detour instanceof Detour)) throw detour;
       const { to } = detour;
       switch (to.kind) {
