@@ -88,8 +88,8 @@ function checkGoal({ goal }: Job, nowMs: number): void {
 function checkSplits(job: Job, dataSets: Partial<Record<Split, DataSetManifest>>): void {
   const { train } = dataSets;
   if (!train) return;
-  const shapeOf = ({ featureShape, target }: DataSetManifest) =>
-    `features [${featureShape.join(', ')}], ${target.kind === 'class' ? `${target.classes} classes` : `${target.width} values`}`;
+  const shapeOf = ({ featureShape, features, target }: DataSetManifest) =>
+    `features ${features ? features.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ') : `[${featureShape.join(', ')}]`}, ${target.kind === 'class' ? `${target.classes} classes` : `${target.width} values`}`;
   for (const split of ['validation', 'test'] as const) {
     const other = dataSets[split];
     if (other && shapeOf(other) !== shapeOf(train))

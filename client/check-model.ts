@@ -4,7 +4,7 @@ import type { Job } from '../contracts/job';
 import { laneBatches } from '../training/lanes';
 import { buildProgram } from '../training/prepare';
 import { checkPython } from './check-python';
-import { readOnnx } from './onnx-file';
+import { readOnnxModel } from './onnx-file';
 
 export interface ModelFacts {
   readonly paramCount: number;
@@ -18,12 +18,13 @@ export interface ModelFacts {
  */
 export async function checkModel(job: Job, data: DataSetManifest, tell: (line: string) => void): Promise<ModelFacts> {
   const { model, loss, training } = job;
-  const { featureShape, target } = data;
+  const { featureShape, features, target } = data;
   if ('python' in model) return checkPython(model, job, data, tell);
   const { program } = buildProgram({
-    model: 'onnx' in model ? { onnx: await readOnnx(model.onnx) } : model,
+    model: 'onnx' in model ? await readOnnxModel(model) : model,
     loss,
     featureShape,
+    features,
     target,
     seed: training.seed,
     laneBatches: [...new Set(laneBatches(training.batchSize, training.lanes))],

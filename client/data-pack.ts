@@ -20,16 +20,62 @@ interface Array_ {
   readonly integers: boolean;
 }
 
-/** Features and targets, each an .npy file, or `file.safetensors:tensor`. @throws {SmltError} `BadData` */
+/**
+ * Features and targets, each an .npy file, or `file.safetensors:tensor`. Several features, by name: `file.safetensors:a,b`.
+ * @throws {SmltError} `BadData`
+ */
 export async function packFiles(features: string, targets: string, folder: string, options: PackOptions): Promise<DataSetManifest> {
-  const x = await readArray(features);
+  const x = await readFeatures(features);
   const y = await readArray(targets);
-  const [samples = 0, ...featureShape] = x.shape;
-  if (x.shape.length < 2) throw new SmltError('BadData', `${features}: expected an array [samples, ...], got [${x.shape.join(', ')}]`);
-  if (y.shape[0] !== samples) throw new SmltError('BadData', `${targets}: ${y.shape[0] ?? 'no'} targets for ${samples} samples; expected one each`);
-  const kind = options.kind ?? (y.integers && y.values.length === samples ? 'class' : 'values');
+  if (y.shape[0] !== x.samples)
+    throw new SmltError('BadData', `${targets}: ${y.shape[0] ?? 'no'} targets for ${x.samples} samples; expected one each`);
+  const kind = options.kind ?? (y.integers && y.values.length === x.samples ? 'class' : 'values');
   const classes = kind === 'class' ? (options.classes ?? Math.max(1, largest(y.values)) + 1) : undefined;
-  return packInto(folder, { features: Float32Array.from(x.values), featureShape, targets: y.values, kind, classes, seed: options.seed, samplesPerShard: options.samplesPerShard }); // prettier-ignore
+  const { values, featureShape, named } = x;
+  return packInto(folder, { features: values, featureShape, ...(named && { named }), targets: y.values, kind, classes, seed: options.seed, samplesPerShard: options.samplesPerShard }); // prettier-ignore
+}
+
+interface Features {
+  readonly samples: number;
+  /** Row after row. */
+  readonly values: Float32Array;
+  readonly featureShape: readonly number[];
+  readonly named?: DataSetManifest['features'];
+}
+
+async function readFeatures(source: string): Promise<Features> {
+  const [, path, list = ''] = /^(.*\.safetensors):(.+)$/.exec(source) ?? [];
+  if (path === undefined || !list.includes(',')) {
+    const { shape, values, integers } = await readArray(source);
+    if (shape.length < 2) throw new SmltError('BadData', `${source}: expected an array [samples, ...], got [${shape.join(', ')}]`);
+    if (integers) checkExact(source, values);
+    return { samples: shape[0]!, values: Float32Array.from(values), featureShape: shape.slice(1) };
+  }
+  const names = list.split(',').map((name) => name.trim());
+  const arrays = await Promise.all(names.map((name) => readArray(`${path}:${name}`)));
+  const samples = arrays[0]!.shape[0] ?? 0;
+  arrays.forEach(({ shape, values, integers }, i) => {
+    if (shape[0] !== samples || samples === 0)
+      throw new SmltError('BadData', `${path}:${names[i]}: expected [${samples || 'samples'}, ...] as ${names[0]} has, got [${shape.join(', ')}]`);
+    if (integers) checkExact(`${path}:${names[i]}`, values);
+  });
+  const widths = arrays.map(({ values }) => values.length / samples);
+  const width = widths.reduce((sum, each) => sum + each, 0);
+  const rows = new Float32Array(samples * width);
+  let start = 0;
+  arrays.forEach(({ values }, i) => {
+    const own = widths[i]!;
+    for (let sample = 0; sample < samples; sample++) for (let at = 0; at < own; at++) rows[sample * width + start + at] = values[sample * own + at]!;
+    start += own;
+  });
+  return { samples, values: rows, featureShape: [width], named: arrays.map(({ shape }, i) => ({ name: names[i]!, shape: shape.slice(1) })) };
+}
+
+/** Samples are rows of float32. */
+function checkExact(source: string, values: ArrayLike<number>): void {
+  for (let i = 0; i < values.length; i++)
+    if (Math.abs(values[i]!) > 2 ** 24)
+      throw new SmltError('BadData', `${source}: ${values[i]}: expected whole numbers of at most 16,777,216, which are exact in float32`);
 }
 
 /** Writes a data set beside its place and moves it there whole: a half-written one never has its name. */

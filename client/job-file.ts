@@ -47,10 +47,11 @@ export function resolvePaths(job: unknown, folder: string): unknown {
 }
 
 function resolveModel(model: Record<string, unknown>, folder: string): Record<string, unknown> {
-  const { onnx, python, files, interpreter } = model;
+  const { onnx, weights, python, files, interpreter } = model;
   return {
     ...model,
     ...('onnx' in model && { onnx: toUri(onnx, folder) }),
+    ...('weights' in model && { weights: toUri(weights, folder) }),
     ...('python' in model && { python: toUri(python, folder) }),
     ...(Array.isArray(files) && { files: files.map((file) => toUri(file, folder)) }),
     // A name alone is looked up on the PATH, as a shell does.

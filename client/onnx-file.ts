@@ -1,9 +1,11 @@
-import { readFile, realpath, stat } from 'node:fs/promises';
-import { dirname, join, resolve, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { SmltError } from '../contracts/errors';
-import { openObjectStore } from '../storage';
-import { checkModelBytes, selfContained } from '../training/onnx/external-data';
+import { openObjectStore, sha256Hex, type ObjectStore } from '../storage';
+import { sourceFile } from '../storage/source-file';
+import { names } from '../contracts/names';
+import type { Job } from '../contracts/job';
+import type { OnnxModel } from '../contracts/model';
+import type { OnnxSource } from '../training/prepare';
+import { decodeSafetensors } from '../training/safetensors';
+import { selfContained } from '../training/onnx/external-data';
 
 /**
  * An ONNX model with what lies in files beside it, as one self-contained file.
@@ -11,44 +13,34 @@ import { checkModelBytes, selfContained } from '../training/onnx/external-data';
  * @throws {SmltError} `InvalidModel` when any of it cannot be read, leaves the model's folder, or is 2 GiB or more
  */
 export async function readOnnx(source: string): Promise<Uint8Array> {
-  const local = source.startsWith('file:') ? fileURLToPath(source) : source;
-  if (/^[a-z][a-z0-9+.-]+:/i.test(local)) return fromStore(source);
-  const folder = dirname(resolve(local));
-  return selfContained(await readPart(local, local), (location) => readBeside(folder, location));
+  const file = sourceFile(source, openObjectStore);
+  return selfContained(await file.read(), (location) => file.readBeside(location));
 }
 
-async function fromStore(uri: string): Promise<Uint8Array> {
-  const cut = uri.lastIndexOf('/');
-  const store = await openObjectStore(uri.slice(0, cut));
-  const get = async (name: string) => {
-    try {
-      return await store.get(name);
-    } catch (error) {
-      throw new SmltError('InvalidModel', `${uri.slice(0, cut)}/${name}: ${(error as Error).message}`, { cause: error });
-    }
+/** All files of a job's model, read. @throws {SmltError} `InvalidModel`, or `BadData` for weights that are no safetensors */
+export async function readOnnxModel({ onnx, weights, ...said }: OnnxModel): Promise<OnnxSource> {
+  return {
+    ...said,
+    onnx: await readOnnx(onnx),
+    ...(weights !== undefined && { weights: decodeSafetensors(await sourceFile(weights, openObjectStore).read()).tensors }),
   };
-  return selfContained(await get(uri.slice(cut + 1)), get);
 }
 
-/** A link may not lead out of the model's folder either. */
-async function readBeside(folder: string, location: string): Promise<Uint8Array> {
-  const path = join(folder, location);
-  const real = await realpath(path).catch(() => path);
-  const root = await realpath(folder).catch(() => folder);
-  if (real !== path && !real.startsWith(root + sep))
-    throw new SmltError('InvalidModel', `${path} is a link to ${real}, outside the model's folder; copy the file there if it belongs to the model`);
-  return readPart(path, `external data ${path}`);
-}
-
-async function readPart(path: string, what: string): Promise<Uint8Array> {
-  try {
-    checkModelBytes((await stat(path)).size);
-    return await readFile(path);
-  } catch (error) {
-    if (error instanceof SmltError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    const why =
-      code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder; name the .onnx file in it' : (error as Error).message;
-    throw new SmltError('InvalidModel', `${what}: ${why}`, { cause: error });
-  }
+/** The job with its model's files in the store, named by what is in them: functions find them, and a changed file is another job. */
+export async function uploadModel(job: Job, store: ObjectStore): Promise<Job> {
+  if (!('onnx' in job.model)) return job;
+  const { onnx, weights } = job.model;
+  const put = async (file: string, bytes: Uint8Array) => {
+    const name = names.source(sha256Hex(bytes), file);
+    await store.putValue(name, bytes);
+    return `${store.uri}/${name}`;
+  };
+  return {
+    ...job,
+    model: {
+      ...job.model,
+      onnx: await put('model.onnx', await readOnnx(onnx)),
+      ...(weights !== undefined && { weights: await put('weights.safetensors', await sourceFile(weights, openObjectStore).read()) }),
+    },
+  };
 }

@@ -9,6 +9,7 @@ import type { ObjectStore } from '../storage';
 import { checkJob } from './check-job';
 import type { DevState } from './dev/dev-state';
 import { answered } from './errors';
+import { uploadModel } from './onnx-file';
 import { RunHandle } from './run-handle';
 import { listRuns, readJson } from './store-records';
 import type { TemporalServer } from './temporal/given-server';
@@ -66,8 +67,9 @@ export class Smlt {
   }
 
   /** As `start`, for a job that `checkJob` has passed already. */
-  async startChecked(job: Job, options: StartOptions = {}): Promise<RunHandle> {
-    const runId = checkRunId(options.runId ?? defaultRunId(job.name));
+  async startChecked(checked: Job, options: StartOptions = {}): Promise<RunHandle> {
+    const runId = checkRunId(options.runId ?? defaultRunId(checked.name));
+    const job = await uploadModel(checked, this.store);
     const used = await readJson(this.store, Spec, names.spec(runId, 0));
     if (used && canonicalJson(used.job) !== canonicalJson(job))
       throw new SmltError('RunExists', `run id ${runId} was used for another job (${used.job.name}); expected a new id, or \`smlt resume ${runId}\``);
@@ -84,8 +86,9 @@ export class Smlt {
   /** Goes on with a failed, stopped or cancelled run from what it has. @throws {SmltError} `RunMissing`, `AlreadyRunning` */
   async resume(runId: string, options: ResumeOptions = {}): Promise<RunHandle> {
     const newest = await this.newestJob(checkRunId(runId));
-    const job = options.job === undefined ? newest : parseWith(Job, options.job, 'the job');
-    await checkJob({ ...job, goal: { ...job.goal, ...(job.goal.deadline === newest.goal.deadline && { deadline: undefined }) } });
+    const given = options.job === undefined ? newest : parseWith(Job, options.job, 'the job');
+    await checkJob({ ...given, goal: { ...given.goal, ...(given.goal.deadline === newest.goal.deadline && { deadline: undefined }) } });
+    const job = await uploadModel(given, this.store);
     try {
       await this.startPipeline(runId, job, true);
     } catch (error) {

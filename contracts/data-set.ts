@@ -7,6 +7,11 @@ export const DataSetManifest = z.object({
   samples: z.int().min(1, 'expected at least one sample: the data set is empty'),
   /** Shape of one sample's features, without the sample axis. Features are float32 under the name `x` in each shard. */
   featureShape: z.array(z.int().min(1)),
+  /** Where a sample has several named features: `x` is `[n, width]`, each row one after the other of them, flat, in this order. */
+  features: z
+    .array(z.object({ name: z.string().min(1), shape: z.array(z.int().min(1)) }))
+    .min(1)
+    .optional(),
   /** `class`: int64 labels `y` `[n]` in 0..classes-1. `values`: float32 `y` `[n, targetWidth]`. */
   target: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('class'), classes: z.int().min(2) }),

@@ -71,6 +71,21 @@ export const layerNames = [
   'residual',
 ];
 
+const Patterns = z.array(z.string().min(1)).min(1, 'expected at least one pattern; leave it out for none');
+/** An ONNX forward graph (a path in a job file, a URI once the job is started), and what of it trains. */
+export const OnnxModel = z.strictObject({
+  onnx: z.string().min(1),
+  /** Feature of the data set by graph input, where their names differ. */
+  inputs: z.record(z.string(), z.string().min(1)).optional(),
+  /** safetensors: initial values by name. A graph input that is named here is a parameter. */
+  weights: z.string().min(1).optional(),
+  /** Only parameters that match train. `*` stands for any characters, `?` for one. */
+  train: Patterns.optional(),
+  /** Parameters that match stay as they are, and so do matching running statistics. */
+  freeze: Patterns.optional(),
+});
+export type OnnxModel = z.output<typeof OnnxModel>;
+
 /** Python code: what it may import, and the interpreter that has it. Paths in a job file, URIs once the job is started. */
 export const PythonModel = z.strictObject({
   python: z.string().min(1).regex(/\.py$/, 'expected a Python file, such as program.py'),
@@ -84,12 +99,9 @@ export const PythonModel = z.strictObject({
 export type PythonModel = z.output<typeof PythonModel>;
 
 /** A sequence of layers, an ONNX forward graph, or Python code (paths in a job file, URIs once the job is started). */
-export const Model = z.union(
-  [z.strictObject({ layers: z.array(Layer).min(1, 'expected at least one layer') }), z.strictObject({ onnx: z.string().min(1) }), PythonModel],
-  {
-    error: 'expected { "layers": [...] }, { "onnx": "model.onnx" } or { "python": "program.py" }',
-  },
-);
+export const Model = z.union([z.strictObject({ layers: z.array(Layer).min(1, 'expected at least one layer') }), OnnxModel, PythonModel], {
+  error: 'expected { "layers": [...] }, { "onnx": "model.onnx" } or { "python": "program.py" }',
+});
 export type Model = z.output<typeof Model>;
 
 export { Loss, lossNames } from './loss';

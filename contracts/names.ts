@@ -52,6 +52,8 @@ export const names = {
   record: (run: string) => `runs/${run}/record`,
   stageResult: (run: string, stage: string, inputDigest: string) => `runs/${run}/results/${stage}/${inputDigest}`,
   evaluation: (run: string, modelDigest: string, part: number) => `runs/${run}/evaluations/${modelDigest}/${part}`,
+  /** A file that a job brought along, under its own digest. */
+  source: (sha256: string, file: string) => `sources/${sha256}/${file}`,
   program: (digest: string, file: string) => `programs/${digest}/${file}`,
   model: (name: string, version: string, file: string) => `models/${name}/${version}/${file}`,
   modelVersions: (name: string) => `models/${name}/`,

@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { SmltError } from '../contracts/errors';
 import type { Model } from '../contracts/model';
+import { sourceFile } from '../storage/source-file';
+import { selfContained } from '../training/onnx/external-data';
 import { buildProgram, inferenceModel } from '../training/prepare';
+import { decodeSafetensors } from '../training/safetensors';
 import { cpuClass, openForward, openModel, openTraining } from '../training/runtime';
 import type { Compute } from './compute';
 import { readGraph } from './program';
@@ -13,8 +14,8 @@ export const onnxCompute: Compute = {
   cpuClass,
   peakRssMib: () => process.resourceUsage().maxRSS / 1_024,
   async build({ stores, request: { model, loss, seed, laneBatches }, data: { manifest } }) {
-    const { featureShape, target } = manifest;
-    return buildProgram({ model: await modelOf(stores, model), loss, featureShape, target, seed, laneBatches });
+    const { featureShape, features, target } = manifest;
+    return buildProgram({ model: await modelOf(stores, model), loss, featureShape, features, target, seed, laneBatches });
   },
   async openLane(store, program, samples) {
     const graph = program.trainingGraphs[samples];
@@ -30,17 +31,16 @@ export const onnxCompute: Compute = {
   openModel: async (store, { featureShape }, named) => openModel(await store.get(named('model.onnx')), featureShape),
 };
 
+/** All files of a job's model, read. */
 async function modelOf(stores: Stores, model: Model): Promise<Parameters<typeof buildProgram>[0]['model']> {
   if ('layers' in model) return model;
   if (!('onnx' in model)) throw new SmltError('InvalidSpec', 'the functions that run graphs were asked to prepare a Python program');
-  const uri = model.onnx;
-  if (uri.startsWith('file:')) {
-    try {
-      return { onnx: await readFile(fileURLToPath(uri)) };
-    } catch (error) {
-      throw new SmltError('InvalidModel', `${uri}: expected an ONNX file, and cannot read it: ${(error as Error).message}`, { cause: error });
-    }
-  }
-  const folderEnd = uri.lastIndexOf('/');
-  return { onnx: await (await stores.store(uri.slice(0, folderEnd))).get(uri.slice(folderEnd + 1)) };
+  const { onnx, weights, ...said } = model;
+  const open = (uri: string) => stores.store(uri);
+  const file = sourceFile(onnx, open);
+  return {
+    ...said,
+    onnx: await selfContained(await file.read(), (location) => file.readBeside(location)),
+    ...(weights !== undefined && { weights: decodeSafetensors(await sourceFile(weights, open).read()).tensors }),
+  };
 }

@@ -100,6 +100,8 @@ export interface RawDataSet {
   readonly classes?: number | undefined;
   readonly seed: number;
   readonly samplesPerShard: number;
+  /** How each row of features `[width]` falls into named ones, in the row's order. */
+  readonly named?: DataSetManifest['features'];
 }
 export interface PackedDataSet {
   readonly manifest: Omit<DataSetManifest, 'shards' | 'sha256'>;
@@ -157,7 +159,7 @@ export function packDataSet(raw: RawDataSet): PackedDataSet {
     });
   }
   const target = kind === 'class' ? ({ kind, classes } as const) : ({ kind, width } as const);
-  return { manifest: { formatVersion: 1, samples, featureShape, target }, shards, content };
+  return { manifest: { formatVersion: 1, samples, featureShape, ...(raw.named && { features: raw.named }), target }, shards, content };
 }
 
 function checkLabels(labels: ArrayLike<number>, classes: number): void {
@@ -173,14 +175,14 @@ function checkLabels(labels: ArrayLike<number>, classes: number): void {
 const DIGEST_SAMPLES = 1_024;
 
 /**
- * The manifest with its digests. The data set's own is SHA-256 over a line of JSON (`samples`, `featureShape`, `target`)
+ * The manifest with its digests. The data set's own is SHA-256 over a line of JSON (`samples`, `featureShape`, `features` where they are named, `target`)
  * and one line for each 1,024 samples: the SHA-256 of their features and their targets (labels as int32), little-endian.
  * @param sha256Hex  made by the caller: pure rooms have no crypto
  */
 export function finishManifest(packed: PackedDataSet, sha256Hex: (bytes: Uint8Array) => string): DataSetManifest {
   const { manifest, shards, content } = packed;
-  const { samples, featureShape, target } = manifest;
-  const lines = [JSON.stringify({ samples, featureShape, target })];
+  const { samples, featureShape, features, target } = manifest;
+  const lines = [JSON.stringify({ samples, featureShape, features, target })];
   for (let start = 0; start < samples; start += DIGEST_SAMPLES) {
     const end = Math.min(samples, start + DIGEST_SAMPLES);
     const parts = [content.features, content.targets].map((all) => {

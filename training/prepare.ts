@@ -8,6 +8,7 @@ import { bindFeatures } from './import/features';
 import { rolesOf } from './import/parameters';
 import type { ParameterChoice } from './import/patterns';
 import { readForward } from './import/read-forward';
+import { withWeights } from './import/weights';
 import type { GraphWriter } from './graph-writer';
 import { forwardGraph } from './layers/forward-graph';
 import type { Target } from './losses';
@@ -15,6 +16,7 @@ import { isWeighted, targetInput, writeLoss } from './losses';
 import { decodeModel, encodeModel } from './onnx/codec';
 import type { Graph, Tensor } from './onnx/graph';
 import { numbersOf, sizeOf } from './onnx/graph';
+import type { SafeTensor } from './safetensors';
 import type { Value } from './shapes';
 import { show } from './shapes';
 import { graphNames, inferenceForm, trainingForm } from './training-form';
@@ -39,6 +41,8 @@ export interface BuildRequest {
 /** A self-contained ONNX file, and what the job says of it. */
 export interface OnnxSource extends ParameterChoice, Pick<FeatureBinding, 'inputs'> {
   readonly onnx: Uint8Array;
+  /** Initial values by name, see `withWeights`. */
+  readonly weights?: ReadonlyMap<string, SafeTensor> | undefined;
 }
 
 const MIB = 1 << 20;
@@ -56,7 +60,7 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
   const source =
     'layers' in model
       ? forwardGraph(model.layers, featureShape, seed)
-      : bindFeatures(readForward(model.onnx), { featureShape, features, inputs: model.inputs });
+      : bindFeatures(withWeights(readForward(model.onnx), model.weights), { featureShape, features, inputs: model.inputs });
   const roles = rolesOf(source, choice);
   const candidates = [...roles].flatMap(([name, role]) => (role === 'parameter' ? [name] : []));
   const form = trainingForm(source, (statistic) => roles.get(statistic) === 'statistic');

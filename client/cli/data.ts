@@ -15,7 +15,7 @@ export function dataCommand(): Command {
   const pack = new Command('pack')
     .description('make a data set from .npy files or safetensors')
     .argument('<folder>', 'where the data set is to be')
-    .requiredOption('--features <file>', 'float array [samples, ...]: x.npy, or file.safetensors:tensor')
+    .requiredOption('--features <file>', 'array [samples, ...]: x.npy, or file.safetensors:tensor; several, by name: file.safetensors:a,b')
     .requiredOption('--targets <file>', 'labels [samples] or values [samples, width]: y.npy, or file.safetensors:tensor')
     .addOption(
       new Option('--kind <kind>', 'class labels or values (default: labels where the targets are whole numbers)').choices(['class', 'values']),
