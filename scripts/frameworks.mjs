@@ -1,7 +1,7 @@
 // Runs what needs other frameworks: Python's own tests, then each adapter through a pipeline. Makes the environment first,
 // .cache/frameworks, once. `npm run test:frameworks [-- jest's arguments]`.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -40,6 +40,20 @@ function makeEnvironment() {
   run('TensorFlow', ...pip('tensorflow-cpu'));
 }
 
+/** The package with its engine, as an image would install it: it must import and find the engine. */
+function buildWheel() {
+  const source = join(root, '.cache', 'wheel-source');
+  const wheels = join(root, '.cache', 'wheels');
+  for (const old of [source, wheels]) rmSync(old, { recursive: true, force: true });
+  cpSync(join(root, 'dist', 'python'), source, { recursive: true });
+  for (const file of ['pyproject.toml', 'README.md']) cpSync(join(root, 'python', file), join(source, file));
+  run('wheel', python, ['-m', 'pip', 'wheel', '-q', '--disable-pip-version-check', '--no-deps', '--wheel-dir', wheels, source]);
+  const [wheel] = readdirSync(wheels);
+  const checks =
+    'import zipfile, sys; names = zipfile.ZipFile(sys.argv[1]).namelist(); assert {"smlt/engine.js", "smlt/py.typed", "smlt/adapters/pytorch.py"} <= set(names), names';
+  run(`what is in ${wheel}`, python, ['-c', checks, join(wheels, wheel)]);
+}
+
 if (!given && !existsSync(join(folder, 'done'))) {
   makeEnvironment();
   mkdirSync(join(folder, 'done'));
@@ -50,4 +64,6 @@ inPython('ruff', 'ruff', 'check', '--quiet', 'python');
 inPython('mypy', 'mypy', '--config-file', 'python/pyproject.toml', 'python/smlt');
 inPython('pytest', 'pytest', '-q', '-W', 'ignore', '-p', 'no:cacheprovider', 'python/tests');
 run('build', process.execPath, ['scripts/build.mjs', '--if-needed']);
+buildWheel();
+
 run('jest', process.execPath, ['node_modules/jest/bin/jest.js', '--config', 'jest.frameworks.js', ...process.argv.slice(2)], environment);

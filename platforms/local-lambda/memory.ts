@@ -27,15 +27,20 @@ function readProc(path: string): string | undefined {
 
 const field = (status: string, name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
 
+/** A process may start one from any of its threads; those of the first are what runtimes start. */
+function childrenOf(pid: number): number[] {
+  const children = readProc(`/proc/${pid}/task/${pid}/children`)?.trim() ?? '';
+  return children === '' ? [] : children.split(' ').map(Number);
+}
+
 /** Linux: exact, about 30 µs. Undefined when the process is gone or there is no /proc. */
 export function residentFromProc(pid: number): ResidentMemory | undefined {
   const status = readProc(`/proc/${pid}/status`);
   if (status === undefined) return undefined;
   let nowKib = field(status, 'VmRSS');
   let peakKib = field(status, 'VmHWM');
-  for (const child of readProc(`/proc/${pid}/task/${pid}/children`)?.trim().split(' ') ?? []) {
-    if (child === '') continue;
-    const resident = residentFromProc(Number(child));
+  for (const child of childrenOf(pid)) {
+    const resident = residentFromProc(child);
     nowKib += resident?.nowKib ?? 0;
     peakKib += resident?.nowKib ?? 0; // peaks of different processes need not coincide
   }
@@ -59,13 +64,14 @@ export function residentFromPs(pids: readonly number[]): Map<number, number> {
   return result;
 }
 
-/** CPU time that a process has used, in ms; undefined without /proc. */
+/** CPU time that a process and its live descendants have used, in ms; undefined without /proc. */
 export function cpuMsFromProc(pid: number): number | undefined {
   const stat = readProc(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // The name in brackets may hold spaces, so count from the last bracket: utime and stime are fields 14 and 15.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10; // USER_HZ is 100 on every Linux that Node supports
+  const ownMs = (Number(fields[11]) + Number(fields[12])) * 10; // USER_HZ is 100 on every Linux that Node supports
+  return childrenOf(pid).reduce((sum, child) => sum + (cpuMsFromProc(child) ?? 0), ownMs);
 }
 
 export const hasProc = (() => {

@@ -82,7 +82,8 @@ async function install(python: string, requirements: readonly string[], tell: (l
     createInterface({ input: stream }).on('line', (line) => {
       last.push(line);
       if (last.length > KEPT_LINES) last.shift();
-      if (/^(Collecting|\s*Downloading|Installing|Successfully|ERROR)/.test(line)) tell(line.trim());
+      const short = line.replace(/ \(from [^)]*(\([^)]*\))?\)$/, '').trim();
+      if (/^(Collecting|\s*Downloading|Installing|Successfully|ERROR)/.test(line)) tell(short);
     });
   const code = await new Promise<number | null>((resolve, reject) => pip.once('error', reject).once('close', resolve));
   if (code !== 0) throw unavailable(`pip could not install ${requirements.join(', ')}:\n${lastLines(last.join('\n'))}`);
