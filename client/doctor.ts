@@ -4,7 +4,7 @@ import { existsSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { TASK_QUEUE } from '../contracts/pipeline';
-import { openObjectStore } from '../storage';
+import { openExchange, openObjectStore } from '../storage';
 import { runningDev } from './dev/dev-state';
 import { writableFolder } from './dev/files';
 import { cacheDir, packageRoot, smltVersion, type Home } from './home';
@@ -83,6 +83,21 @@ export async function examine(home: Home, environment: Readonly<Record<string, s
     if (Buffer.from(read).toString() !== 'smlt') throw new Error(`${uri} gave back other bytes than were written`);
     return `${uri} takes and gives bytes`;
   });
+  const exchangeUri = environment['SMLT_EXCHANGE_URI'] || running?.exchangeUri;
+  if (exchangeUri)
+    await look('exchange', 'broken', async () => {
+      const exchange = await openExchange(exchangeUri);
+      try {
+        const name = `doctor/${randomUUID()}`;
+        await exchange.putValue(name, [Buffer.from('smlt')]);
+        const read = await exchange.get(name);
+        await exchange.delete([name]);
+        if (read === undefined || Buffer.from(read).toString() !== 'smlt') throw new Error(`${exchangeUri} gave back other bytes than were written`);
+        return `${exchangeUri} takes and gives bytes`;
+      } finally {
+        await exchange.close();
+      }
+    });
   return findings;
 }
 

@@ -90,9 +90,9 @@ describe('docker-compose.yml', () => {
 
   it('gives the worker an environment that it accepts, with the stores of this file', () => {
     const config = readConfig(worker.environment);
-    expect(config).toMatchObject({ temporalAddress: 'temporal:7233', taskQueue: 'smlt', storeUri: 's3://smlt', exchangeUri: 'tmpfs:///exchange' });
+    expect(config).toMatchObject({ temporalAddress: 'temporal:7233', taskQueue: 'smlt', storeUri: 's3://smlt', exchangeUri: 'redis://valkey:6379' });
     const mounts = worker.volumes.map((volume) => volume.split(':')[1]);
-    expect(mounts).toEqual(expect.arrayContaining(['/exchange', '/var/lib/smlt']));
+    expect(mounts).toEqual(expect.arrayContaining(['/var/lib/smlt']));
   });
 
   it('runs the functions beside the worker: same image, same volumes, same store, reached over loopback', () => {
