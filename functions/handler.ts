@@ -21,6 +21,8 @@ export function handler<Request extends z.ZodType, Answer>(
   return async (event, context) => {
     const request = schema.safeParse(event);
     if (!request.success) return { error: { code: 'InvalidSpec', message: `payload of a function: ${z.prettifyError(request.error)}` } };
+    const runId = runOf(request.data);
+    if (runId !== undefined) console.log(`run=${runId}`);
     try {
       return await run(request.data, context);
     } catch (error) {
@@ -28,4 +30,13 @@ export function handler<Request extends z.ZodType, Answer>(
       throw error;
     }
   };
+}
+
+const OfRun = z.union([z.object({ run: z.string() }), z.object({ weights: z.object({ run: z.string() }) })]);
+
+/** The run that a request belongs to: one line of the log says it, so that a run's invocations are found among all. */
+function runOf(request: unknown): string | undefined {
+  const named = OfRun.safeParse(request);
+  if (!named.success) return undefined;
+  return 'run' in named.data ? named.data.run : named.data.weights.run;
 }

@@ -114,6 +114,14 @@ describe('smlt dev', () => {
     }
   });
 
+  it("prints one run's own invocations", async () => {
+    const { code, stdout } = await smlt.run(['logs', 'long', '--lines', '1000']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/run=long\n[^]*REPORT RequestId/);
+    expect(stdout).not.toMatch(/run=first/);
+    expect(await smlt.run(['logs', 'nobody'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/no run nobody in the store/) });
+  });
+
   it('starts its worker again when it is killed', async () => {
     const { worker } = state().processes;
     process.kill(worker!.pid, 'SIGKILL');
