@@ -72,7 +72,7 @@ export async function gradientsOf(request: GradientRequest, run: RunGraph): Prom
   let count = 1;
   const samples = inputs.find(({ shape }) => shape.length > 0)?.shape[0] ?? 1;
   const written = (g: GraphWriter, outputs: Value): WrittenLoss & { inputs: Value[] } => {
-    if (sizeOf(outputs.shape) === 1 && targetName === undefined) return ownLoss(g, outputs);
+    if (outputs.shape.length === 0 || (sizeOf(outputs.shape) === 1 && targetName === undefined)) return ownLoss(g, outputs);
     if (targetName === undefined || loss === undefined)
       throw new SmltError(
         'InvalidSpec',

@@ -1,8 +1,12 @@
 import { Command, Option } from 'commander';
 import { lossNames, type Loss } from '../../contracts/model';
+import { inspectModel } from '../../training/import/inspect';
+import { EXIT } from './exit-codes';
+import { readOnnx } from '../onnx-file';
 import { writeGradients } from '../model-gradients';
 import { note, print, printJson } from './output';
-import { plural } from './words';
+import { whole } from './whole-number';
+import { count, plural, table } from './words';
 
 interface GradientOptions {
   readonly batch: string;
@@ -37,6 +41,45 @@ function gradientsCommand(): Command {
     });
 }
 
+const exportHint = [
+  'How to export from PyTorch so that everything trains:',
+  '  torch.onnx.export(copy.deepcopy(model).train(), args, "model.onnx", dynamo=False, do_constant_folding=False,',
+  '                    training=torch.onnx.TrainingMode.TRAINING, input_names=["x"], dynamic_axes={"x": {0: "N"}})',
+  '  or dynamo=True, optimize=False. Do not simplify the file with other tools.',
+].join('\n');
+
+/** `smlt model check FILE`: what would train, and what is doubtful about the export. */
+function checkCommand(): Command {
+  return new Command('check')
+    .description('what an ONNX model holds, what of it would train, and what is doubtful about its export')
+    .argument('<file>', 'ONNX model')
+    .option('--batch-size <n>', 'samples that memory is estimated for', whole(1, 'a count, 1 or more'), 32)
+    .option('--json', 'print one JSON document')
+    .action(async (file: string, { batchSize, json }: { batchSize: number; json?: true }) => {
+      const { problem, ...found } = inspectModel(await readOnnx(file), batchSize);
+      if (problem) process.exitCode = EXIT.badInput;
+      if (json) {
+        const error = problem && { code: problem.code, message: problem.message, help: problem.help };
+        return printJson({ trainable: !problem, batchSize, ...found, ...(error && { error }) });
+      }
+      const shape = (axes: readonly (number | string)[]) => `[${axes.join(', ')}]`;
+      print(`${file}: operator set ${found.opset}${found.producer && `, by ${found.producer}`}`);
+      for (const input of found.inputs) print(`  input ${input.name}: ${input.type} ${shape(input.shape)}`);
+      print(`  outputs ${found.outputs.join(', ')}`);
+      print(`  operators ${Object.entries(found.operators).map(([op, uses]) => `${op} ${uses}`).join(', ')}\n`); // prettier-ignore
+      const listed = found.initializers.filter(({ role }) => role !== 'constant');
+      if (listed.length > 0) print(table(listed.map((each) => [each.name, shape(each.shape), count(each.elements), each.role === 'parameter' ? 'trains' : each.role]))); // prettier-ignore
+      const trained = listed.filter(({ role }) => role === 'parameter');
+      print(
+        `\n${plural(trained.length, 'parameter')} with ${plural(found.trainedElements, 'element')} would train: compare with your framework's own count`,
+      );
+      if (found.peakMemoryMib !== undefined) print(`about ${found.peakMemoryMib} MiB of tensors at ${plural(batchSize, 'sample')} a micro-batch`);
+      for (const doubt of found.doubts) print(`? ${doubt}`);
+      if (found.doubts.length > 0) print(exportHint);
+      if (problem) note(`${problem.code}: ${problem.message}\n${problem.help}`);
+    });
+}
+
 export function modelCommand(): Command {
-  return new Command('model').description('work with ONNX models').addCommand(gradientsCommand());
+  return new Command('model').description('work with ONNX models').addCommand(checkCommand()).addCommand(gradientsCommand());
 }
