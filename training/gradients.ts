@@ -1,5 +1,5 @@
 import { SmltError } from '../contracts/errors';
-import type { Loss } from '../contracts/model';
+import { settingsOf, type Loss } from '../contracts/loss';
 import type { GraphWriter } from './graph-writer';
 import { rolesOf } from './import/parameters';
 import type { ParameterChoice } from './import/patterns';
@@ -164,7 +164,8 @@ function ownLoss(g: GraphWriter, outputs: Value): WrittenLoss & { inputs: Value[
 function lossOver(g: GraphWriter, outputs: Value, tensor: SafeTensor, loss: Loss) {
   if (outputs.type !== 'float32')
     throw new SmltError('InvalidModel', `the model's output '${outputs.name}' is ${outputs.type}; expected float32, as logits and values are`);
-  const classes = loss === 'softmax-cross-entropy' && !isFloatDtype(tensor.dtype);
+  const labelled = ['softmax-cross-entropy', 'hinge'].includes(settingsOf(loss).kind) && !isFloatDtype(tensor.dtype);
+  const classes = labelled && sizeOf(tensor.shape) < sizeOf(outputs.shape);
   return classes ? overClasses(g, outputs, tensor, loss) : overValues(g, outputs, tensor, loss);
 }
 
@@ -212,7 +213,7 @@ function overValues(g: GraphWriter, outputs: Value, tensor: SafeTensor, loss: Lo
   const samples = outputs.shape[0] ?? 1;
   const target: Target = { kind: 'values', width: size / samples };
   const targets = g.define({ name: graphNames.targets, ...targetInput(target, samples) });
-  const { loss: sum, gradient } = writeLoss(loss, g, g.reshape(outputs, [samples, target.width]), targets, target);
+  const { loss: sum, gradient } = writeLoss(loss, g, outputs, targets, target);
   return {
     loss: sum,
     gradient: g.reshape(gradient, outputs.shape),
