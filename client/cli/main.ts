@@ -11,6 +11,8 @@ import { listCommand } from './list';
 import { logsCommand } from './logs';
 import { modelCommand } from './model';
 import { note, painter, printJson } from './output';
+import { explainCommand } from './explain';
+import { planCommand } from './plan';
 import { predictCommand } from './predict';
 import { pullCommand } from './pull';
 import { resumeCommand } from './resume';
@@ -34,6 +36,8 @@ function program(): Command {
     pullCommand(),
     dataCommand(),
     modelCommand(),
+    planCommand(),
+    explainCommand(),
     devCommand(),
     workerCommand(),
     logsCommand(),

@@ -44,7 +44,7 @@ function spawnWorker(plan: RoundPlan, worker: number, started: (child: ChildProc
       { env: { ...process.env, NODE_PATH: resolve('node_modules') } },
       (error, stdout, stderr) => {
         if (error?.signal === 'SIGKILL') return done(undefined);
-        const answer = error ? undefined : TrainAnswer.safeParse(JSON.parse(stdout));
+        const answer = error ? undefined : TrainAnswer.safeParse(JSON.parse(stdout.trimEnd().split('\n').at(-1)!));
         if (answer?.success) done(answer.data);
         else fail(new Error(`worker ${worker}: ${stdout} ${stderr}`));
       },

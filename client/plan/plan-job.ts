@@ -1,0 +1,86 @@
+import { availableParallelism, totalmem } from 'node:os';
+import type { Job } from '../../contracts/job';
+import type { Allocation } from '../../contracts/round';
+import type { Decision, DecisionRequest, Prediction } from '../../contracts/scheduling';
+import { durationMs, nanoUsd } from '../../contracts/units';
+import { listPrices } from '../../platforms/lambda/prices';
+import { decideNext, predictFrontier } from '../../scheduler';
+import { checkJob } from '../check-job';
+
+export interface JobPlan {
+  readonly name: string;
+  readonly goal: { readonly minimize: 'cost' | 'time'; readonly budgetUsd: number | null; readonly deadlineMs: number | null };
+  readonly steps: number;
+  readonly paramCount: number;
+  /** Allocations that no other beats in both time and cost, fastest first. */
+  readonly frontier: readonly { readonly allocation: Allocation; readonly prediction: Prediction }[];
+  /** What the scheduler would do for the job's own goal. */
+  readonly choice: Decision;
+  readonly assumptions: readonly string[];
+}
+export type PlanPlatform = 'local' | 'aws';
+
+const MIB = 1_048_576;
+/** AWS's default quota of concurrent executions an account and region. */
+const ACCOUNT_CONCURRENCY = 1_000;
+/** What an embedded Lambda server takes unless it is told otherwise. */
+const MAX_MEMORY_MIB = 10_240;
+
+/**
+ * Predicts what a job's training takes, from the model's counted work alone; starts nothing and spends nothing.
+ * @throws {SmltError} what `checkJob` throws
+ */
+export async function planJob(job: Job, where: PlanPlatform, tell: (line: string) => void, nowMs = Date.now()): Promise<JobPlan> {
+  const { model, totalSteps } = await checkJob(job, nowMs, tell);
+  const trials = job.tune?.trials ?? 1;
+  const steps = totalSteps * trials;
+  const { deadline, budgetUsd } = job.goal;
+  const deadlineAtMs = deadline === undefined ? undefined : /^\d{4}-/.test(deadline) ? Date.parse(deadline) : nowMs + durationMs(deadline);
+  const minimize = job.goal.minimize ?? (deadline === undefined ? 'time' : 'cost');
+  const machineMib = Math.floor((totalmem() / MIB) * 0.8);
+  const local = where === 'local';
+  const request: DecisionRequest = {
+    goal: { minimize, ...(budgetUsd !== undefined && { budgetNanoUsd: nanoUsd(budgetUsd) }), ...(deadlineAtMs !== undefined && { deadlineAtMs }) },
+    nowMs,
+    spentNanoUsd: 0,
+    reservedNanoUsd: 0,
+    remainingSteps: steps,
+    stepsDone: 0,
+    observations: [],
+    program: { ...model, bufferCount: 0 },
+    batchSize: job.training.batchSize,
+    lanes: job.training.lanes,
+    bounds: {
+      minWorkers: job.allocation.minWorkers ?? 1,
+      maxWorkers: job.allocation.maxWorkers ?? ACCOUNT_CONCURRENCY,
+      ...(job.allocation.memoryMib !== undefined && { memoryMib: job.allocation.memoryMib }),
+      minMemoryMib: 128,
+      maxMemoryMib: local ? Math.min(MAX_MEMORY_MIB, machineMib) : MAX_MEMORY_MIB,
+      concurrency: ACCOUNT_CONCURRENCY,
+      totalCores: local ? availableParallelism() : Infinity,
+    },
+    prices: listPrices.x64,
+    phase: 'run',
+    probesLeft: 0,
+    forbidden: {},
+    seed: job.training.seed,
+  };
+  return {
+    name: job.name,
+    goal: { minimize, budgetUsd: budgetUsd ?? null, deadlineMs: deadlineAtMs === undefined ? null : deadlineAtMs - nowMs },
+    steps,
+    paramCount: model.paramCount,
+    frontier: predictFrontier(request),
+    choice: decideNext(request),
+    assumptions: [
+      `Step times are predicted from ${Math.round(model.forwardFlopsPerSample).toLocaleString('en-US')} floating-point operations a sample, counted in the graph; nothing was run, so the bands are wide.`,
+      ...(trials > 1
+        ? [`All ${trials} trials are counted to their last step; median pruning and the winner's head start make it less.`]
+        : ['Training only: evaluate and deploy add a few invocations.']),
+      local
+        ? `Functions on this machine: ${availableParallelism()} cores, exchange in memory. --on aws plans for Lambda.`
+        : `AWS Lambda: ${ACCOUNT_CONCURRENCY.toLocaleString('en-US')} concurrent executions, exchange on files.`,
+      `AWS list prices of ${listPrices.x64.region}, read on ${listPrices.x64.readOn}.`,
+    ],
+  };
+}

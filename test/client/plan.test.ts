@@ -1,0 +1,73 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseJob } from '../../contracts/job';
+import { frontierSvg } from '../../client/plan/frontier-svg';
+import { planJob } from '../../client/plan/plan-job';
+import { writeQuarters } from '../support/data';
+import { SmltProcesses } from './smlt-process';
+
+describe('smlt plan', () => {
+  let smlt: SmltProcesses;
+  let folder: string;
+  let dataUri: string;
+  beforeAll(() => {
+    smlt = new SmltProcesses();
+    folder = mkdtempSync(join(tmpdir(), 'smlt-plan-'));
+    dataUri = writeQuarters(join(folder, 'train'), 512, 1);
+  });
+  afterAll(async () => {
+    await smlt.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const job = (goal: object, layers: unknown[] = ['flatten', { dense: 16 }, 'relu', { dense: 4 }]) =>
+    parseJob({
+      name: 'quarters',
+      data: { train: dataUri },
+      model: { layers },
+      loss: 'softmax-cross-entropy',
+      training: { steps: 5_000, batchSize: 64, lanes: 16, seed: 3, optimizer: { kind: 'adam', learningRate: 0.01 } },
+      goal,
+    });
+  const plan = (goal: object, layers?: unknown[]) => planJob(job(goal, layers), 'aws', () => undefined);
+
+  it('lists allocations of which none beats another in both time and cost', async () => {
+    const { frontier } = await plan({ budgetUsd: 1 });
+    expect(frontier.length).toBeGreaterThan(1);
+    for (const [i, { prediction }] of frontier.entries()) {
+      const before = frontier[i - 1]?.prediction;
+      if (!before) continue;
+      expect(prediction.remainingMs.p50).toBeGreaterThanOrEqual(before.remainingMs.p50);
+      expect(prediction.remainingNanoUsd.p50).toBeLessThan(before.remainingNanoUsd.p50);
+    }
+  });
+
+  it('expects a larger model to take longer and to cost more', async () => {
+    const [small, large] = [await plan({ budgetUsd: 1 }), await plan({ budgetUsd: 1 }, ['flatten', { dense: 2_048 }, 'relu', { dense: 2_048 }, 'relu', { dense: 4 }])]; // prettier-ignore
+    expect(large.frontier[0]!.prediction.stepMs).toBeGreaterThan(2 * small.frontier[0]!.prediction.stepMs);
+    expect(large.frontier.at(-1)!.prediction.remainingNanoUsd.p50).toBeGreaterThan(2 * small.frontier.at(-1)!.prediction.remainingNanoUsd.p50);
+  });
+
+  it('draws every allocation of the frontier, and marks the choice', async () => {
+    const planned = await plan({ budgetUsd: 1, deadline: '10m' });
+    const svg = frontierSvg(planned);
+    expect(svg.match(/<circle/g)).toHaveLength(planned.frontier.length);
+    expect(svg).toMatch(/deadline<\/text>/);
+    expect(svg).not.toMatch(/NaN|Infinity/);
+  });
+
+  it('starts nothing, answers for machines, and warns by its exit code of a goal that will probably be missed', async () => {
+    const path = join(folder, 'job.json');
+    const write = (goal: object) => writeFileSync(path, JSON.stringify({ ...job({}), goal }));
+    write({ budgetUsd: 1 });
+    const good = await smlt.run(['plan', path, '--json', '--svg', join(folder, 'plan.svg')]);
+    expect(good.code).toBe(0);
+    expect(JSON.parse(good.stdout)).toMatchObject({ name: 'quarters', steps: 5_000, goal: { minimize: 'time', budgetUsd: 1 } });
+    expect(readFileSync(join(folder, 'plan.svg'), 'utf8')).toMatch(/^<svg/);
+    write({ deadline: '1s' });
+    expect(await smlt.run(['plan', path])).toMatchObject({ code: 3, stdout: expect.stringMatching(/will probably be missed/) });
+    write({ budgetUsd: -1 });
+    expect(await smlt.run(['plan', path])).toMatchObject({ code: 2, stderr: expect.stringMatching(/goal\.budgetUsd/) });
+  });
+});
