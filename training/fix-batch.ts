@@ -1,6 +1,7 @@
 import { SmltError } from '../contracts/errors';
-import { FOLD_LIMIT, folds } from './fold';
+import { FOLD_LIMIT, folds } from './fold/index';
 import { GraphWriter, OPSET } from './graph-writer';
+import { controls } from './lowering/control';
 import type { Lowering } from './lowering/index';
 import { lowerings } from './lowering/index';
 import type { Graph, Node, Tensor } from './onnx/graph';
@@ -45,6 +46,8 @@ export function fixBatch(graph: Graph, inputs: readonly Value[], trainable: Read
       [],
       extend(g),
     );
+    const control = node.domain === '' ? controls[node.op] : undefined;
+    if (control) return control(at, g, { read: write, valueOf });
     const lowering = node.domain === '' ? lowerings[node.op] : undefined;
     const others = lowering && lowered(lowering, at, g);
     if (others) return others.forEach(write);
@@ -79,6 +82,10 @@ function lowered(lowering: Lowering, at: At, g: GraphWriter): Node[] | undefined
     if (name === '') return [];
     const result = results[i];
     if (!result) throw at.refuse(`its output ${i + 1} is used`, 'its other outputs');
+    if (result.sequence) {
+      g.define({ ...result, name });
+      return [];
+    }
     return [{ op: 'Identity', domain: '', name, inputs: [result.name], outputs: [name], attributes: {} }];
   });
   const { name, source } = at.node;

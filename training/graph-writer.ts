@@ -308,10 +308,19 @@ export function pruned(graph: Graph): Graph {
   for (const node of graph.nodes.toReversed()) {
     if (!node.outputs.some((output) => needed.has(output))) continue;
     nodes.push(node);
-    for (const input of node.inputs) needed.add(input);
+    for (const input of readBy(node)) needed.add(input);
   }
   nodes.reverse();
   return { ...graph, nodes, initializers: new Map([...graph.initializers].filter(([name]) => needed.has(name))) };
+}
+
+/** What a node reads: its inputs, and what its sub-graphs take from the graph around them. */
+function readBy({ inputs, attributes }: Node): readonly string[] {
+  const bodies = Object.values(attributes).flatMap((attribute) => (attribute.kind === 'graph' ? attribute.value.nodes.flatMap(readBy) : []));
+  const results = Object.values(attributes).flatMap((attribute) =>
+    attribute.kind === 'graph' ? attribute.value.outputs.map(({ name }) => name) : [],
+  );
+  return [...inputs, ...bodies, ...results];
 }
 
 export const elementsOf = ({ shape }: { readonly shape: readonly number[] }): number => sizeOf(shape);

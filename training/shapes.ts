@@ -8,6 +8,8 @@ export interface Value {
   readonly type: ElementType;
   /** Its elements, where they are known: initialisers that do not train, and what is computed from them. */
   readonly constant?: Tensor | undefined;
+  /** The elements of a sequence, which is nothing that runs: whoever reads from it reads from them. */
+  readonly sequence?: readonly Value[] | undefined;
 }
 export interface TypeAndShape {
   readonly shape: readonly number[];

@@ -41,6 +41,7 @@ function singleNode(node: Node): Node {
   const typed = typeAttributes[node.op];
   const attributes = Object.entries(node.attributes).map(([name, attribute]): [string, Attribute] => {
     if (attribute.kind === 'tensor') return [name, { kind: 'tensor', value: single(attribute.value) }];
+    if (attribute.kind === 'graph') return [name, { kind: 'graph', value: inSinglePrecision(attribute.value) }];
     if (name === typed && attribute.kind === 'int' && otherFloats.has(attribute.value)) return [name, int(FLOAT32)];
     return [name, attribute];
   });

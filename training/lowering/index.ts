@@ -8,6 +8,7 @@ import { normLowerings } from './norms';
 import { rearrangeLowerings } from './rearrange';
 import { recurrentLowerings } from './recurrent';
 import { samplingLowerings } from './sampling';
+import { sequenceLowerings } from './sequences';
 
 /**
  * Writes an operator out in others, which are what is differentiated and run. Returns its outputs, in order; nothing
@@ -26,5 +27,6 @@ export const lowerings: Readonly<Record<string, Lowering>> = {
   ...lossLowerings,
   ...rearrangeLowerings,
   ...samplingLowerings,
+  ...sequenceLowerings,
   Einsum: einsum,
 };

@@ -5,6 +5,7 @@ import type { Value } from '../shapes';
 import { axisOf, reach } from '../shapes';
 import type { At } from '../vjp/rule';
 import { inputsOf } from '../vjp/rule';
+import { splitSizes } from '../vjp/shape';
 import type { Lowering } from './index';
 
 /** For each element of a padded axis, which element of the axis it repeats. */
@@ -49,9 +50,19 @@ const vectorMatmul = (at: At, g: GraphWriter): readonly Value[] | undefined => {
   return [g.reshape(Y, kept)];
 };
 
+/** What is known is cut into slices, which fold. */
+const splitConstant = (at: At, g: GraphWriter): readonly Value[] | undefined => {
+  const { input, split } = inputsOf(at, ['input', 'split?']);
+  if (!input.constant) return undefined;
+  const { axis, sizes } = splitSizes(input, split, at);
+  let start = 0;
+  return sizes.map((size) => g.slice(input, axis, start, (start += size)));
+};
+
 /** Operators that only move elements, or that are another operator in a special case. */
 export const rearrangeLowerings: Readonly<Record<string, Lowering>> = {
   Pad: pad,
+  Split: splitConstant,
   MatMul: vectorMatmul,
   CastLike: (at, g) => {
     const { input, target } = inputsOf(at, ['input', 'target']);

@@ -3,7 +3,7 @@ import { fromBfloat16, fromFloat16 } from './half';
 import type { Attribute, ElementType, Graph, Node, Tensor, TensorData, ValueInfo } from './graph';
 import { elementTypeNumbers, sizeOf } from './graph';
 import { withoutFunctions } from './inline-functions';
-import type { RawAttribute, RawNode, RawTensor, RawValueInfo } from './raw';
+import type { RawAttribute, RawGraph, RawNode, RawTensor, RawValueInfo } from './raw';
 import { invalid, modelType, numberOf, readModel } from './raw';
 
 /**
@@ -141,6 +141,8 @@ function decodeAttribute(raw: RawAttribute, what: string): Attribute {
       return { kind: 'ints', value: (raw.ints ?? []).map(numberOf) };
     case 8:
       return { kind: 'strings', value: (raw.strings ?? []).map(utf8) };
+    case 5:
+      return { kind: 'graph', value: decodeGraph(raw.g ?? {}) };
     default:
       return { kind: 'other' };
   }
@@ -159,29 +161,45 @@ function decodeValueInfo(raw: RawValueInfo): ValueInfo {
   return { name, type, shape };
 }
 
+/** A sub-graph: its operator set is the model's, and it may read the values of the graph around it. */
+function decodeGraph(raw: RawGraph): Graph {
+  return {
+    name: raw.name ?? '',
+    opset: 0,
+    nodes: (raw.node ?? []).map(decodeNode),
+    initializers: new Map((raw.initializer ?? []).map((tensor) => [tensor.name ?? '', decodeTensor(tensor, `initialiser ${tensor.name}`)])),
+    inputs: (raw.input ?? []).map(decodeValueInfo),
+    outputs: (raw.output ?? []).map(decodeValueInfo),
+  };
+}
+
 /** Writes a model file. Tensors are written raw, little-endian. */
 export function encodeModel(graph: Graph): Uint8Array {
   const message = modelType.create({
     irVersion: graph.opset > 20 ? 10 : IR_VERSION,
     producerName: 'smlt',
     opsetImport: [{ domain: '', version: graph.opset }],
-    graph: {
-      name: graph.name,
-      node: graph.nodes.map((node) => ({
-        opType: node.op,
-        domain: node.domain,
-        name: node.name,
-        input: [...node.inputs],
-        output: [...node.outputs],
-        attribute: Object.entries(node.attributes).map(([name, attribute]) => encodeAttribute(name, attribute)),
-      })),
-      initializer: [...graph.initializers].map(([name, tensor]) => encodeTensor(name, tensor)),
-      input: graph.inputs.map(encodeValueInfo),
-      output: graph.outputs.map(encodeValueInfo),
-    },
+    graph: encodeGraph(graph),
   });
   // Without its own copy the bytes would keep protobufjs's pooled memory alive.
   return new Uint8Array(modelType.encode(message).finish());
+}
+
+function encodeGraph(graph: Graph): RawGraph {
+  return {
+    name: graph.name,
+    node: graph.nodes.map((node) => ({
+      opType: node.op,
+      domain: node.domain,
+      name: node.name,
+      input: [...node.inputs],
+      output: [...node.outputs],
+      attribute: Object.entries(node.attributes).map(([name, attribute]) => encodeAttribute(name, attribute)),
+    })),
+    initializer: [...graph.initializers].map(([name, tensor]) => encodeTensor(name, tensor)),
+    input: graph.inputs.map(encodeValueInfo),
+    output: graph.outputs.map(encodeValueInfo),
+  };
 }
 
 function encodeTensor(name: string, { type, shape, data }: Tensor) {
@@ -194,7 +212,7 @@ function bytesOf(value: string): Uint8Array {
   return bytes;
 }
 
-function encodeAttribute(name: string, attribute: Attribute) {
+function encodeAttribute(name: string, attribute: Attribute): RawAttribute {
   switch (attribute.kind) {
     case 'float':
       return { name, type: 1, f: attribute.value };
@@ -210,6 +228,8 @@ function encodeAttribute(name: string, attribute: Attribute) {
       return { name, type: 7, ints: [...attribute.value] };
     case 'strings':
       return { name, type: 8, strings: attribute.value.map(bytesOf) };
+    case 'graph':
+      return { name, type: 5, g: encodeGraph(attribute.value) };
     case 'other':
       throw invalid(`attribute ${name} has a kind that smlt does not write`);
   }

@@ -21,7 +21,8 @@ export type Attribute =
   | { readonly kind: 'ints'; readonly value: readonly number[] }
   | { readonly kind: 'floats'; readonly value: readonly number[] }
   | { readonly kind: 'strings'; readonly value: readonly string[] }
-  /** Sub-graphs and the like: read past, refused where an operator needs them. */
+  | { readonly kind: 'graph'; readonly value: Graph }
+  /** Sparse tensors and types: read past, refused where an operator needs them. */
   | { readonly kind: 'other' };
 export type Attributes = Readonly<Record<string, Attribute>>;
 
@@ -85,7 +86,8 @@ export function dataOf(type: ElementType, values: readonly number[]): TensorData
     case 'int32':
       return Int32Array.from(values);
     case 'int64':
-      return BigInt64Array.from(values, (value) => BigInt(Math.trunc(value)));
+      // Exporters write INT64_MAX for "to the end", whose double would overflow.
+      return BigInt64Array.from(values, (value) => BigInt(Math.max(-(2 ** 62), Math.min(2 ** 62, Math.trunc(value)))));
     case 'uint8':
     case 'bool':
       return Uint8Array.from(values);

@@ -21,6 +21,9 @@ interface Reduction {
   g: GraphWriter;
 }
 
+/** The axes of a reduction node. */
+export const reducedAxes = (at: At): number[] => axesOf(at.inputs[0] as Value, at.inputs[1], at);
+
 /** Y = a reduction of X: says dX, of X's shape or broadcasting to it. */
 const reduction = (dX: (v: Reduction) => Value): Rule =>
   row(['data', 'axes?'], {

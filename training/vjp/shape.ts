@@ -87,7 +87,8 @@ function padsOf({ data, pads, axes }: { data: Value; pads: Value; axes?: Value |
   return full;
 }
 
-function splitSizes(X: Value, split: Value | undefined, at: At): { axis: number; sizes: number[] } {
+/** The parts that a Split node makes. */
+export function splitSizes(X: Value, split: Value | undefined, at: At): { axis: number; sizes: number[] } {
   const axis = axisOf(at.int('axis', 0), X.shape.length);
   const listed = split ? at.known(split, 'split sizes') : at.ints('split');
   if (listed) return { axis, sizes: [...listed] };
@@ -241,6 +242,10 @@ export const shapeRules: Record<string, Rule> = {
   Shape: row(['data'], { shape: ({ data }) => ({ shape: [data.shape.length], type: 'int64' }), gradient: 'zero' }),
   Size: row(['data'], { shape: () => ({ shape: [], type: 'int64' }), gradient: 'zero' }),
   ConstantOfShape: row(['input'], { shape: ({ input }, at) => ({ shape: at.known(input, 'shape'), type: valueOf(at).type }), gradient: 'zero' }),
+  NonZero: row(['X'], {
+    shape: ({ X }, at) => ({ shape: [X.shape.length, at.known(X, 'input').filter((value) => value !== 0).length], type: 'int64' }),
+    gradient: 'zero',
+  }),
   EyeLike: row(['input'], {
     shape: ({ input }, at) => ({ shape: input.shape, type: at.has('dtype') ? elementType(at.int('dtype', 1), at) : input.type }),
     gradient: 'zero',
