@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
-import { addBills, noBill, type Bill } from '../contracts/money';
+import { addBills, Bill, noBill } from '../contracts/money';
 import { Failure } from '../contracts/round';
 import type { FunctionSpec, Invocation } from '../platforms/platform';
 import { billOf, lostBill } from './bills';
@@ -16,11 +16,13 @@ export type Answered<T> =
   | { readonly kind: 'timedOut'; readonly bill: Bill };
 
 const Refusal = z.object({ error: Failure });
-const Beat = z.object({ invokedAtMs: z.number() });
+/** `bill`: what earlier attempts lost. Without `invokedAtMs` nothing was left running. */
+const Beat = z.object({ bill: Bill, invokedAtMs: z.number().optional() });
 
 /**
- * Invokes a function and waits for its answer. Heartbeats carry the time of
- * invoking, so that an attempt after a Temporal worker's death charges what its predecessor left running.
+ * Invokes a function and waits for its answer. Heartbeats carry the time of invoking, so that an attempt after a Temporal
+ * worker's death charges what its predecessor left running; an attempt that the platform refused ran nothing, and says so
+ * in its last heartbeat.
  */
 export async function invokeFunction<S extends z.ZodType>(
   engine: EngineDependencies,
@@ -30,13 +32,21 @@ export async function invokeFunction<S extends z.ZodType>(
 ): Promise<Answered<z.output<S>>> {
   const activity = Context.current();
   const { platform, nowMs } = engine;
-  const lost = Beat.safeParse(activity.info.heartbeatDetails);
-  const lostMs = lost.success ? Math.min(nowMs() - lost.data.invokedAtMs, platform.limits.timeoutMs) : 0;
-  const carried = lost.success ? lostBill(lostMs, spec.memoryMib, platform.prices) : noBill;
-  const beat: z.output<typeof Beat> = { invokedAtMs: nowMs() };
-  tellWithHeartbeats(() => beat);
-  const answered = await callFunction(engine, spec, payload, schema);
-  return { ...answered, bill: addBills(carried, answered.bill) };
+  const before = Beat.safeParse(activity.info.heartbeatDetails).data ?? { bill: noBill };
+  const lost =
+    before.invokedAtMs === undefined
+      ? noBill
+      : lostBill(Math.min(nowMs() - before.invokedAtMs, platform.limits.timeoutMs), spec.memoryMib, platform.prices);
+  const carried = addBills(before.bill, lost);
+  const invokedAtMs = nowMs();
+  tellWithHeartbeats(() => ({ bill: carried, invokedAtMs }));
+  try {
+    const answered = await callFunction(engine, spec, payload, schema);
+    return { ...answered, bill: addBills(carried, answered.bill) };
+  } catch (error) {
+    tellWithHeartbeats(() => ({ bill: carried }));
+    throw error;
+  }
 }
 
 /** One invocation and its bill, without a word to Temporal. */

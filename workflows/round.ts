@@ -8,6 +8,9 @@ import { commitRound, cutShort, driveChunk, invokeTrainer } from './activities';
 
 /** Up to here each worker has an activity of its own; 128 of them would cost 0.8 s a round, chunks of 16 cost 70 ms. */
 const CHUNK_WORKERS = 16;
+/** Chunks grow so that a thousand workers are 16 activities, not 63; beyond 64 workers a dead Temporal worker would lose too much. */
+const LARGEST_CHUNK = 64;
+const chunkOf = (workers: number) => Math.min(LARGEST_CHUNK, Math.max(CHUNK_WORKERS, Math.ceil(workers / CHUNK_WORKERS)));
 
 export interface RoundResult {
   readonly committed: Committed;
@@ -35,6 +38,7 @@ export async function driveRound(round: Round, stopRequested: () => boolean, dea
   let driving = true;
   const watching = cutOnStop({ done: () => !driving, stopRequested, deadlineInMs, cut });
   const { workers } = round.allocation;
+  const size = chunkOf(workers);
   const hedges = new Hedges((worker) => invokeWorker(round, worker));
   const driven = await Promise.all(
     workers <= CHUNK_WORKERS
@@ -46,8 +50,8 @@ export async function driveRound(round: Round, stopRequested: () => boolean, dea
             cut,
           }),
         )
-      : Array.from({ length: Math.ceil(workers / CHUNK_WORKERS) }, (_, chunk) =>
-          driveWorkers(round, chunk * CHUNK_WORKERS, Math.min(workers, (chunk + 1) * CHUNK_WORKERS), cut),
+      : Array.from({ length: Math.ceil(workers / size) }, (_, chunk) =>
+          driveWorkers(round, chunk * size, Math.min(workers, (chunk + 1) * size), cut),
         ),
   );
   driving = false;

@@ -186,7 +186,8 @@ function observe(
       otherMs: perStep(slowest.otherMs),
     },
     initMs: Math.max(...complete.map((one) => one.initMs)),
-    orchestrationMs: Math.max(0, wallMs - Math.max(...complete.map((one) => one.wallMs + one.initMs))),
+    // A worker may have needed several invocations, each with its share of the steps: its pace tells what all of them took.
+    orchestrationMs: Math.max(0, wallMs - perStep(slowest.wallMs - slowest.initMs) * steps - slowest.initMs),
     billedNanoUsd: totalNanoUsd(bill),
     peakRssMib: Math.max(...complete.map((one) => one.peakRssMib)),
     cold: complete.some((one) => one.cold),

@@ -1,0 +1,241 @@
+import { SmltError } from '../../contracts/errors';
+import type { FunctionRole } from '../../contracts/functions';
+import {
+  EvaluateRequest,
+  ExportRequest,
+  PredictRequest,
+  type EvaluateAnswer,
+  type ExportAnswer,
+  type PredictAnswer,
+  type PrepareAnswer,
+} from '../../contracts/functions';
+import { names } from '../../contracts/names';
+import type { Program } from '../../contracts/program';
+import { Assignment, RoundManifest, RoundPlan } from '../../contracts/round';
+import { checkpointNames, wholeNames } from '../../contracts/step-names';
+import { lambdaVcpus, listPrices } from '../lambda/prices';
+import type { FunctionPlatform, FunctionReference, FunctionSpec, Invocation, PlatformLimits, PriceList, Usage } from '../platform';
+import type { FunctionModel } from './function-model';
+import { SimulatedRound, type TurnEnd } from './simulated-round';
+import { stepValue } from './step-values';
+import type { VirtualClock } from './virtual-clock';
+
+/** The part of an object store that functions use. */
+export interface Objects {
+  readonly uri: string;
+  get(name: string): Promise<Uint8Array>;
+  head(name: string): Promise<unknown>;
+  putValue(name: string, bytes: Uint8Array): Promise<void>;
+}
+export interface SimulatedPlatformOptions {
+  readonly model: FunctionModel;
+  readonly clock: VirtualClock;
+  readonly objects: Objects;
+  readonly limits?: Partial<PlatformLimits>;
+  readonly gatherMs?: number;
+}
+/** One invocation as the platform charged it: what a ledger is held against. */
+export interface SimulatedBill {
+  readonly role: FunctionRole;
+  readonly kind: Invocation['kind'];
+  readonly startMs: number;
+  readonly usage: Usage;
+}
+
+/** An instance that nobody has used for this long is gone. Source: observed on AWS Lambda, 5 to 15 minutes. */
+const IDLE_MS = 600_000;
+const ANSWER_WIDTH = 10;
+
+/**
+ * A function platform that answers by a model of time, cost and faults, without computing: the real workflows and
+ * activities run on it for virtual days in seconds. Training functions leave the names that a real round leaves.
+ */
+export class SimulatedPlatform implements FunctionPlatform {
+  readonly limits: PlatformLimits;
+  readonly prices: PriceList = listPrices.x64;
+  readonly bills: SimulatedBill[] = [];
+  /** Most invocations that ran at once. */
+  peakConcurrency = 0;
+  readonly #options: SimulatedPlatformOptions;
+  readonly #rounds = new Map<string, Promise<SimulatedRound>>();
+  readonly #plans = new Map<string, RoundPlan>();
+  /** When each free instance of a function was last used. */
+  readonly #free = new Map<string, number[]>();
+  readonly #live = new Map<string, string>();
+  #published = 0;
+  #running = 0;
+
+  constructor(options: SimulatedPlatformOptions) {
+    this.#options = options;
+    this.limits = { timeoutMs: 900_000, concurrency: 1_000, minMemoryMib: 128, maxMemoryMib: 10_240, totalCores: Infinity, ...options.limits };
+  }
+
+  vcpus(memoryMib: number): number {
+    return lambdaVcpus(memoryMib);
+  }
+  codeDigest(): Promise<string> {
+    return Promise.resolve('simulated-functions');
+  }
+  ensure({ role, memoryMib, name }: FunctionSpec): Promise<FunctionReference> {
+    return Promise.resolve({ name: name ?? `${role}-${memoryMib}`, memoryMib });
+  }
+  publish(spec: FunctionSpec): Promise<{ reference: FunctionReference; version: string }> {
+    this.#published += 1;
+    return Promise.resolve({ reference: { name: spec.name!, memoryMib: spec.memoryMib }, version: String(this.#published) });
+  }
+  shift(name: string, version: string, weight: number): Promise<void> {
+    if (weight === 1) this.#live.set(name, version);
+    return Promise.resolve();
+  }
+  live(name: string): Promise<string | undefined> {
+    return Promise.resolve(this.#live.get(name));
+  }
+
+  async invoke({ name, memoryMib }: FunctionReference, payload: unknown): Promise<Invocation> {
+    const { clock, model } = this.#options;
+    const role = (name.startsWith('smlt-model-') ? 'predict' : name.slice(0, name.lastIndexOf('-'))) as FunctionRole;
+    const startMs = await clock.now();
+    if (model.refuses(role, startMs)) throw new SmltError('PlatformUnavailable', `${name}: the simulated platform takes no invocations now`);
+    if (this.#running >= this.limits.concurrency)
+      throw new SmltError('PlatformUnavailable', `${name}: ${this.#running} invocations run, and the account allows ${this.limits.concurrency}`);
+    const free = (this.#free.get(name) ?? []).filter((usedMs) => startMs - usedMs <= IDLE_MS);
+    const cold = free.pop() === undefined;
+    this.#free.set(name, free);
+    this.#running += 1;
+    this.peakConcurrency = Math.max(this.peakConcurrency, this.#running);
+    let crashed = false;
+    try {
+      const end = role === 'train' ? await this.#train(payload, cold) : await this.#answer(role, memoryMib, payload);
+      crashed = end.kind !== 'answered' && end.kind !== 'returned';
+      const billedMs = Math.max(1, Math.ceil((await clock.now()) - startMs));
+      const usage = { billedMs: Math.min(billedMs, this.limits.timeoutMs), memoryMib, maxMemoryMib: 0, initMs: end.initMs, cold, estimated: false };
+      const kind = end.kind === 'answered' || end.kind === 'returned' ? 'returned' : end.kind;
+      this.bills.push({ role, kind, startMs, usage });
+      if (end.kind === 'answered') return { kind: 'returned', output: end.answer, usage, logTail: '' };
+      if (end.kind === 'returned') return { kind: 'returned', output: end.output, usage, logTail: '' };
+      return { kind: end.kind, message: `the simulated function ${end.kind}`, usage, logTail: '' };
+    } finally {
+      this.#running -= 1;
+      const usedMs = await clock.now();
+      if (!crashed) this.#free.set(name, [...(this.#free.get(name) ?? []), usedMs]);
+    }
+  }
+
+  /** A round's manifest exists: its functions end. */
+  manifestWritten(name: string): void {
+    const round = this.#rounds.get(name);
+    this.#rounds.delete(name);
+    this.#plans.delete(name);
+    void round?.then((one) => one.decide());
+  }
+
+  /** Names in the exchange of the running rounds under a prefix: the newest complete step of each. */
+  async exchangeNames(prefix: string): Promise<string[]> {
+    const nowMs = await this.#options.clock.now();
+    const all: string[] = [];
+    for (const [key, plan] of this.#plans) {
+      const step = (await this.#rounds.get(key)!).stepAt(nowMs);
+      const { bufferCount } = this.#options.model.program;
+      if (step > plan.first) all.push(...wholeNames(plan, step, { rangeBorders: plan.cut.rangeBorders, bufferCount }));
+    }
+    return all.filter((name) => name.startsWith(prefix));
+  }
+  /** The value that a step's name stands for. */
+  exchangeValue(name: string): Uint8Array | undefined {
+    const parts = /^runs\/([^/]+)\/([^/]+)\/([^/]+)\/steps\/(\d+)\//.exec(name);
+    if (!parts) return undefined;
+    const [, run, track, recipe, step] = parts;
+    return this.#value({ run: run!, track: track!, recipe: recipe! }, Number(step), name);
+  }
+
+  #value(id: { run: string; track: string; recipe: string }, step: number, name: string): Uint8Array {
+    const { model } = this.#options;
+    return stepValue(id, step, name, model.program, (at) => model.lossAt(at));
+  }
+
+  async #train(payload: unknown, cold: boolean): Promise<TurnEnd> {
+    const { run, track, round, worker } = Assignment.parse(payload);
+    const { objects } = this.#options;
+    const key = names.manifest({ run, track }, round);
+    if ((await objects.head(key)) !== undefined) return (await this.#round(key, { run, track, round }, true)).join(worker, cold);
+    return (await this.#round(key, { run, track, round }, false)).join(worker, cold);
+  }
+
+  #round(key: string, { run, track, round }: { run: string; track: string; round: number }, decided: boolean): Promise<SimulatedRound> {
+    const known = this.#rounds.get(key);
+    if (known) return known;
+    const opened = this.#openRound(key, { run, track, round });
+    if (!decided) this.#rounds.set(key, opened);
+    return decided ? opened.then((one) => (one.decide(), one)) : opened;
+  }
+
+  async #openRound(key: string, { run, track, round }: { run: string; track: string; round: number }): Promise<SimulatedRound> {
+    const { model, clock, objects, gatherMs = 2_000 } = this.#options;
+    const plan = RoundPlan.parse(JSON.parse(new TextDecoder().decode(await objects.get(names.plan({ run, track }, round)))));
+    if (this.#rounds.has(key)) this.#plans.set(key, plan);
+    return new SimulatedRound({
+      plan,
+      model: model.round(plan, await clock.now()),
+      clock,
+      timeoutMs: this.limits.timeoutMs,
+      memoryMib: plan.allocation.memoryMib,
+      gatherMs,
+      onFinished: async () => {
+        const shape = { rangeBorders: plan.cut.rangeBorders, bufferCount: model.program.bufferCount };
+        await Promise.all(checkpointNames(plan, plan.last, shape).map((name) => objects.putValue(name, this.#value(plan, plan.last, name))));
+      },
+    });
+  }
+
+  async #answer(
+    role: Exclude<FunctionRole, 'train'>,
+    memoryMib: number,
+    payload: unknown,
+  ): Promise<{ readonly kind: 'returned'; readonly output: unknown; readonly initMs: number }> {
+    const { clock, model } = this.#options;
+    await clock.sleep(model.durationMs(role, memoryMib), 1);
+    return { kind: 'returned', output: await this.#outputOf(role, payload), initMs: 0 };
+  }
+
+  #outputOf(role: Exclude<FunctionRole, 'train'>, payload: unknown): Promise<unknown> {
+    switch (role) {
+      case 'prepare':
+        return this.#prepare();
+      case 'evaluate':
+        return this.#evaluate(EvaluateRequest.parse(payload));
+      case 'export': {
+        const { name, weights } = ExportRequest.parse(payload);
+        const version = `simulated-${weights.round}`;
+        return Promise.resolve({ version, modelName: name, weightsSha256: `${weights.track}-${weights.round}` } satisfies ExportAnswer);
+      }
+      case 'predict': {
+        const { inputs } = PredictRequest.parse(payload);
+        return Promise.resolve({ outputs: outputsOf(inputs.length), version: 'simulated' } satisfies PredictAnswer);
+      }
+    }
+  }
+
+  async #prepare(): Promise<PrepareAnswer> {
+    const { model, objects } = this.#options;
+    const { program } = model;
+    const digest = 'simulated-program';
+    const file = (name: string) => names.program(digest, name);
+    const stored: Program = {
+      ...{ formatVersion: 1, digest, loss: 'softmax-cross-entropy', params: [], buffers: [], blockElements: 65_536, featureShape: [1] },
+      ...{ target: { kind: 'class', classes: ANSWER_WIDTH }, noise: [], trainingGraphs: {}, forwardGraph: file('forward.onnx') },
+      ...{ initialParams: file('params'), initialBuffers: file('buffers'), ...program },
+    };
+    for (const name of [stored.initialParams, stored.initialBuffers]) await objects.putValue(name, new TextEncoder().encode(name));
+    await objects.putValue(file('program.json'), new TextEncoder().encode(JSON.stringify(stored)));
+    return { programDigest: digest, ...program, dataSha256: 'simulated-data', samples: model.samples };
+  }
+
+  async #evaluate({ weights, start, end, saveOutputs }: EvaluateRequest): Promise<EvaluateAnswer> {
+    const { objects, model } = this.#options;
+    const bytes = await objects.get(names.manifest(weights, weights.round));
+    const { step } = RoundManifest.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    return { sums: model.evaluate(step, end - start), outputs: outputsOf(Math.min(saveOutputs, end - start)) };
+  }
+}
+
+const outputsOf = (samples: number): number[][] => Array.from({ length: samples }, () => new Array<number>(ANSWER_WIDTH).fill(1 / ANSWER_WIDTH));

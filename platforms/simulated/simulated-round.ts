@@ -1,0 +1,194 @@
+import type { RoundPlan, Telemetry, TrainAnswer } from '../../contracts/round';
+import { median } from './median';
+import type { RoundModel } from './function-model';
+import type { VirtualClock } from './virtual-clock';
+
+/** How one simulated invocation ended. */
+export type TurnEnd =
+  | { readonly kind: 'answered'; readonly answer: TrainAnswer; readonly initMs: number }
+  | { readonly kind: 'crashed' | 'outOfMemory' | 'timedOut'; readonly initMs: number };
+
+interface Turn {
+  readonly worker: number;
+  readonly caller: string;
+  readonly joinedAtMs: number;
+  readonly initMs: number;
+  readonly firstStep: number;
+  readonly crashAtMs: number;
+  readonly end: (outcome: TurnEnd) => void;
+}
+
+export interface SimulatedRoundOptions {
+  readonly plan: RoundPlan;
+  readonly model: RoundModel;
+  readonly clock: VirtualClock;
+  readonly timeoutMs: number;
+  readonly memoryMib: number;
+  /** Real time in which the workers of one round arrive; whoever is missing then got no slot. */
+  readonly gatherMs: number;
+  /** Writes the round's checkpoint objects. */
+  readonly onFinished: () => Promise<void>;
+}
+
+/**
+ * One round of training as its functions see it. All workers of a step wait for each other, so the round as a whole is
+ * asleep until the next thing happens to anybody: one timer a round, and one more for each crash or time limit.
+ * Invariants: (1) steps only grow; (2) every turn ends exactly once; (3) a round that was decided elsewhere (its manifest
+ * exists) ends every turn as superseded.
+ */
+export class SimulatedRound {
+  readonly #options: SimulatedRoundOptions;
+  readonly #turns = new Map<number, Turn>();
+  readonly #invocations = new Map<number, number>();
+  readonly #ended = new Set<number>();
+  readonly #decided = new AbortController();
+  #step: number;
+  /** Moments at which the steps after `#step` will be complete, while the round is asleep. */
+  #ends: number[] = [];
+  #asleep = false;
+  #absence: NodeJS.Timeout | undefined;
+
+  constructor(options: SimulatedRoundOptions) {
+    this.#options = options;
+    this.#step = options.plan.first;
+  }
+
+  /** Runs one worker's turn to its end. */
+  async join(worker: number, cold: boolean): Promise<TurnEnd> {
+    const { clock, model, plan, memoryMib } = this.#options;
+    const joinedAtMs = await clock.now();
+    const initMs = cold ? model.initMs(worker) : 0;
+    if (this.#decided.signal.aborted || this.#ended.has(worker)) return this.#superseded(initMs);
+    const invocation = this.#invocations.get(worker) ?? 0;
+    this.#invocations.set(worker, invocation + 1);
+    if (model.peakRssMib > memoryMib) {
+      await clock.sleep(initMs + model.stepMs[0]! / 2, 1);
+      return { kind: 'outOfMemory', initMs };
+    }
+    return new Promise<TurnEnd>((resolve, reject) => {
+      const crashAtMs = joinedAtMs + model.crashAfterMs(worker, invocation);
+      const turn = { worker, caller: clock.caller(), joinedAtMs, initMs, firstStep: this.#step, crashAtMs, end: resolve };
+      this.#turns.set(worker, turn);
+      const missing = plan.allocation.workers - this.#ended.size - this.#turns.size;
+      clearTimeout(this.#absence);
+      const go = (work: Promise<void>) => void work.catch(reject);
+      if (missing === 0) go(this.#sleep());
+      else this.#absence = setTimeout(() => go(this.#giveUp()), this.#options.gatherMs);
+    });
+  }
+
+  /** The newest step complete by this moment. */
+  stepAt(nowMs: number): number {
+    return this.#step + this.#ends.filter((endMs) => endMs <= nowMs).length;
+  }
+
+  /** The round was decided: whoever is in it ends. */
+  decide(): void {
+    clearTimeout(this.#absence);
+    this.#decided.abort();
+    if (!this.#asleep) this.#endAll((turn) => this.#superseded(turn.initMs, turn));
+  }
+
+  async #sleep(): Promise<void> {
+    if (this.#asleep || this.#decided.signal.aborted) return;
+    this.#asleep = true;
+    const { clock, plan, model, timeoutMs } = this.#options;
+    const turns = [...this.#turns.values()];
+    const nowMs = await clock.now();
+    const marginMs = Math.max(plan.times.marginMs, 2 * Math.max(...Array.from(model.stepMs)));
+    const limitAtMs = Math.min(...turns.map((turn) => turn.joinedAtMs)) + timeoutMs;
+    const crashAtMs = Math.min(...turns.map((turn) => turn.crashAtMs));
+    let endMs = nowMs + Math.max(...turns.map((turn) => turn.initMs));
+    this.#ends = [];
+    for (let step = this.#step; step < plan.last; step += 1) {
+      const next = endMs + model.stepMs[step - plan.first]!;
+      if (next > limitAtMs - marginMs || next > crashAtMs) break;
+      this.#ends.push((endMs = next));
+    }
+    const complete = this.#step + this.#ends.length;
+    const crash = crashAtMs <= endMs + (model.stepMs[complete - plan.first] ?? 0) && complete < plan.last && crashAtMs < limitAtMs;
+    const stuck = !crash && this.#ends.length === 0 && complete < plan.last;
+    const untilMs = crash ? Math.max(nowMs, crashAtMs) : stuck ? limitAtMs : endMs;
+    await clock.sleep(untilMs - nowMs, new Set(turns.map((turn) => turn.caller)).size, this.#decided.signal);
+    this.#step = this.#decided.signal.aborted ? this.stepAt(await clock.now()) : complete;
+    this.#ends = [];
+    this.#asleep = false;
+    if (this.#decided.signal.aborted) return this.#endAll((turn) => this.#superseded(turn.initMs, turn));
+    if (this.#step === plan.last) {
+      await this.#options.onFinished();
+      for (const { worker } of turns) this.#ended.add(worker);
+      return this.#endAll((turn) => this.#answered(turn, { kind: 'done', step: plan.last, loss: null, telemetry: this.#telemetry(turn) }));
+    }
+    if (crash)
+      return this.#end(
+        turns.find((turn) => turn.crashAtMs === crashAtMs)!,
+        (turn) => ({ kind: 'crashed', initMs: turn.initMs }),
+      );
+    if (stuck) return this.#endAll((turn) => ({ kind: 'timedOut', initMs: turn.initMs }));
+    return this.#endAll((turn) => this.#answered(turn, { kind: 'reached', step: this.#step, telemetry: this.#telemetry(turn) }));
+  }
+
+  /** Somebody never came: as in the real step, the others wait for a while and then free their slots. */
+  async #giveUp(): Promise<void> {
+    if (this.#asleep || this.#decided.signal.aborted || this.#turns.size === 0) return;
+    const { clock, plan } = this.#options;
+    this.#asleep = true;
+    await clock.sleep(plan.times.giveUpMs, new Set([...this.#turns.values()].map((turn) => turn.caller)).size, this.#decided.signal);
+    this.#asleep = false;
+    const here = new Set([...this.#turns.keys(), ...this.#ended]);
+    const missing = Array.from({ length: plan.allocation.workers }, (_, worker) => worker).filter((worker) => !here.has(worker));
+    if (missing.length === 0 && !this.#decided.signal.aborted) return this.#sleep();
+    this.#endAll((turn) =>
+      this.#decided.signal.aborted
+        ? this.#superseded(turn.initMs, turn)
+        : this.#answered(turn, {
+            kind: 'waiting',
+            step: this.#step,
+            missing: missing.slice(0, 3).map((worker) => `worker ${worker}`),
+            missingCount: missing.length,
+            telemetry: this.#telemetry(turn),
+          }),
+    );
+  }
+
+  #endAll(outcome: (turn: Turn) => TurnEnd): void {
+    for (const turn of [...this.#turns.values()]) this.#end(turn, outcome);
+  }
+  #end(turn: Turn, outcome: (turn: Turn) => TurnEnd): void {
+    this.#turns.delete(turn.worker);
+    turn.end(outcome(turn));
+  }
+  #answered({ initMs }: Turn, answer: TrainAnswer): TurnEnd {
+    return { kind: 'answered', answer, initMs };
+  }
+  #superseded(initMs: number, turn?: Turn): TurnEnd {
+    return { kind: 'answered', answer: { kind: 'superseded', telemetry: this.#telemetry(turn) }, initMs };
+  }
+
+  #telemetry(turn?: Turn): Telemetry {
+    const { model, plan } = this.#options;
+    const times = turn ? Array.from(model.stepMs).slice(turn.firstStep - plan.first, this.#step - plan.first) : [];
+    const inStepsMs = times.reduce((sum, stepMs) => sum + stepMs, 0);
+    const { shares } = model;
+    return {
+      steps: times.length,
+      wallMs: inStepsMs + (turn?.initMs ?? 0),
+      initMs: turn?.initMs ?? 0,
+      computeMs: inStepsMs * shares.computeMs,
+      uploadMs: inStepsMs * shares.uploadMs,
+      waitMs: inStepsMs * shares.waitMs,
+      downloadMs: inStepsMs * shares.downloadMs,
+      reduceMs: inStepsMs * shares.reduceMs,
+      otherMs: inStepsMs * shares.otherMs,
+      medianStepMs: median(times),
+      longestStepMs: Math.max(0, ...times),
+      peakRssMib: model.peakRssMib,
+      bytesWritten: 0,
+      bytesRead: 0,
+      requests: 0,
+      storeRequests: 0,
+      cpuClass: 'simulated',
+      cold: (turn?.initMs ?? 0) > 0,
+    };
+  }
+}

@@ -1,0 +1,168 @@
+import { spentNanoUsd, totalNanoUsd, type Bill } from '../../contracts/money';
+import type { RunRecord, TrackResult } from '../../contracts/pipeline';
+import type { SimulatedBill } from '../../platforms/simulated';
+import { createModel, dividedWork } from '../support/simulated/model';
+import { startSimulatedEngine, type SimulatedEngine } from '../support/simulated/engine';
+import { testServer } from '../support/simulated/test-server';
+
+jest.setTimeout(60_000);
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+testServer.describe('stages in virtual time', (serverPath) => {
+  let engine: SimulatedEngine;
+  beforeAll(async () => {
+    engine = await startSimulatedEngine(serverPath);
+  });
+  afterAll(() => engine?.close());
+
+  const jobOf = (changes: object = {}, training: object = {}) => ({
+    name: 'virtual',
+    data: { train: 'file:///data/train', validation: 'file:///data/validation', test: 'file:///data/test' },
+    model: { layers: ['flatten', { dense: 10 }] },
+    loss: 'softmax-cross-entropy',
+    training: { steps: 200, batchSize: 256, lanes: 64, seed: 3, optimizer: { kind: 'adam', learningRate: 0.01 }, ...training },
+    allocation: { minWorkers: 2, maxWorkers: 2 },
+    ...changes,
+  });
+  const sumOf = (bills: readonly SimulatedBill[]) => ({
+    invocations: bills.length,
+    billedMs: bills.reduce((sum, { usage }) => sum + usage.billedMs, 0),
+  });
+  const endOf = ({ startMs, usage }: SimulatedBill) => startMs + usage.billedMs;
+  const chargedOf = (bills: readonly Bill[]) => ({
+    invocations: bills.reduce((sum, bill) => sum + bill.invocations, 0),
+    billedMs: bills.reduce((sum, bill) => sum + bill.billedMs, 0),
+  });
+
+  it('profiles, tunes, trains, evaluates and deploys, and charges what the platform billed', async () => {
+    const job = jobOf({
+      tune: { trials: 2, parallelism: 2, parameters: { 'training.optimizer.learningRate': { logUniform: [0.003, 0.03] } } },
+      deploy: { name: 'virtual' },
+    });
+    await engine.inWorld({ model: createModel({ stepMs: () => 3 * SECOND }) }, async ({ run, platform }) => {
+      const record = await run<RunRecord>('pipeline', 'whole', { job });
+      expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
+      expect(Object.values(record.stages)).toEqual(['completed', 'completed', 'completed', 'completed', 'completed']);
+      // The check of a deployed model is charged to its stage; all else is in the ledger as the platform has it.
+      expect(chargedOf(Object.values(record.ledger))).toEqual(sumOf(platform.bills));
+      expect(record.updatedAtMs - record.startedAtMs).toBeGreaterThan(10 * MINUTE);
+    });
+  });
+
+  it('waits out a platform that is down for two minutes of every twenty, for hours', async () => {
+    let refused = 0;
+    const refuses = (_role: string, nowMs: number) => nowMs % (20 * MINUTE) < 2 * MINUTE && ++refused > 0;
+    await engine.inWorld({ model: createModel({ stepMs: () => MINUTE, refuses }) }, async ({ run, platform }) => {
+      const result = await run<TrackResult>('train', 'outages', { job: jobOf() });
+      expect(result).toMatchObject({ outcome: 'completed', step: 200 });
+      expect(refused).toBeGreaterThan(20);
+      expect(platform.bills.every(({ startMs }) => startMs % (20 * MINUTE) >= 2 * MINUTE)).toBe(true);
+      expect(chargedOf([result.bill])).toEqual(sumOf(platform.bills));
+    });
+  });
+
+  it('gives up on a platform that stays down, after a bounded time', async () => {
+    await engine.inWorld({ model: createModel({ refuses: () => true }) }, async ({ start, platform }) => {
+      const handle = await start('train', 'down', { job: jobOf() });
+      await expect(handle.result()).rejects.toThrow();
+      const { startTime, closeTime } = await handle.describe();
+      expect(closeTime!.getTime() - startTime.getTime()).toBeLessThan(10 * MINUTE);
+      expect(platform.bills).toEqual([]);
+    });
+  });
+
+  it('ends at its deadline by a timer, when a round that was planned to end in time has become slower', async () => {
+    const stepMs = (_: unknown, plan: { first: number }) => (plan.first >= 100 ? 5 : 1) * 30 * SECOND;
+    await engine.inWorld({ model: createModel({ stepMs, forwardFlopsPerSample: 1e9 }) }, async ({ run, now, platform }) => {
+      const startMs = await now();
+      const job = jobOf({ goal: { deadline: '2h' }, allocation: { minWorkers: 2, maxWorkers: 2, stepsPerRound: 100 } });
+      const result = await run<TrackResult>('train', 'late', { job });
+      expect(result.outcome).toBe('deadlineReached');
+      expect(result.step).toBeGreaterThan(100);
+      expect(result.step).toBeLessThan(200);
+      expect(Math.max(...platform.bills.map(endOf)) - startMs).toBeLessThan(2 * HOUR + 10 * SECOND);
+      expect(Math.max(...platform.bills.map(endOf)) - startMs).toBeGreaterThan(2 * HOUR - MINUTE);
+    });
+  });
+
+  it('trains past the function time limit: each invocation ends in time, and its successor goes on', async () => {
+    const job = jobOf({ allocation: { minWorkers: 4, maxWorkers: 4, stepsPerRound: 200 } });
+    await engine.inWorld({ model: createModel({ stepMs: () => 40 * SECOND }) }, async ({ run, platform }) => {
+      const result = await run<TrackResult>('train', 'long', { job });
+      expect(result).toMatchObject({ outcome: 'completed', step: 200 });
+      const turns = platform.bills.filter(({ role }) => role === 'train');
+      // 8,000 s of steps, at most 820 s of them before the margin of two steps.
+      expect(turns.length).toBeGreaterThanOrEqual(4 * 10);
+      expect(turns.every(({ usage, kind }) => usage.billedMs <= 15 * MINUTE && kind === 'returned')).toBe(true);
+      expect(turns.filter(({ usage }) => usage.cold)).toHaveLength(4);
+    });
+  });
+
+  it('takes a larger function after one that ran out of memory', async () => {
+    const model = createModel({ peakRssMib: () => 1_500, stepMs: dividedWork(60 * SECOND) });
+    await engine.inWorld({ model }, async ({ run, platform }) => {
+      const result = await run<TrackResult>('train', 'memory', { job: jobOf({ allocation: { maxWorkers: 4 } }, { steps: 60 }) });
+      expect(result).toMatchObject({ outcome: 'completed', step: 60 });
+      const small = platform.bills.filter(({ kind }) => kind === 'outOfMemory');
+      const last = result.journal.at(-1)!;
+      expect(last.allocation.memoryMib).toBeGreaterThan(1_500);
+      expect(small.every(({ usage }) => usage.memoryMib < 1_500)).toBe(true);
+    });
+  });
+
+  it('stops before the budget is passed, and goes on where it stopped once there is more', async () => {
+    const training = { steps: 400 };
+    const allocation = { minWorkers: 4, maxWorkers: 4, memoryMib: 1_769 };
+    await engine.inWorld({ model: createModel({ stepMs: () => 20 * SECOND, forwardFlopsPerSample: 1.25e9 }) }, async ({ run, platform, store }) => {
+      const poor = await run<RunRecord>('pipeline', 'budget', { job: jobOf({ allocation, goal: { budgetUsd: 0.5 } }, training) });
+      expect(poor.status).not.toBe('completed');
+      expect(poor.reason).toMatch(/budget/);
+      expect(spentNanoUsd(poor.ledger)).toBeLessThanOrEqual(0.5e9);
+      expect(spentNanoUsd(poor.ledger)).toBeGreaterThan(0);
+      const rich = await run<RunRecord>('pipeline', 'budget', { job: jobOf({ allocation, goal: { budgetUsd: 20 } }, training), resume: true });
+      expect(`${rich.status}: ${rich.reason}`).toMatch(/^completed/);
+      expect(rich.step).toBe(400);
+      expect(chargedOf(Object.values(rich.ledger))).toEqual(sumOf(platform.bills));
+      // No step was paid for twice: the manifests' stretches of both runs meet without overlap.
+      const ends = await Promise.all(
+        (await store.list('runs/budget/'))
+          .filter((name) => name.endsWith('/manifest'))
+          .map(async (name) => JSON.parse(Buffer.from(await store.get(name)).toString()) as { step: number }),
+      );
+      expect(Math.max(...ends.map(({ step }) => step))).toBe(400);
+    });
+  });
+
+  it('keeps its newest complete step when it is cancelled in the middle of a round', async () => {
+    const job = jobOf({ allocation: { minWorkers: 2, maxWorkers: 2, stepsPerRound: 200 } });
+    await engine.inWorld({ model: createModel({ stepMs: () => 20 * SECOND }) }, async ({ start, store, platform, now, sleep }) => {
+      const startMs = await now();
+      const handle = await start('train', 'cancelled', { job });
+      // While nobody awaits a result the clock does not skip by itself.
+      await sleep(10 * MINUTE);
+      await handle.cancel();
+      await expect(handle.result()).rejects.toThrow(/cancel/i);
+      const manifest = JSON.parse(Buffer.from(await store.get('runs/cancelled/train/rounds/0/manifest')).toString()) as { step: number };
+      expect(manifest.step).toBeGreaterThan(20);
+      expect(manifest.step).toBeLessThanOrEqual(30);
+      const turns = platform.bills.filter(({ role }) => role === 'train');
+      expect(turns.length).toBeGreaterThan(0);
+      expect(Math.max(...turns.map(endOf)) - startMs).toBeLessThan(11 * MINUTE);
+    });
+  });
+
+  it('goes through hundreds of rounds in fresh histories and loses none', async () => {
+    const job = jobOf({ allocation: { minWorkers: 1, maxWorkers: 1, stepsPerRound: 1 } }, { steps: 300 });
+    await engine.inWorld({ model: createModel({ stepMs: () => 2 * MINUTE }) }, async ({ start, platform }) => {
+      const handle = await start('train', 'rounds', { job });
+      const result = (await handle.result()) as TrackResult;
+      expect(result).toMatchObject({ outcome: 'completed', step: 300 });
+      const turns = platform.bills.filter(({ role }) => role === 'train');
+      expect(turns).toHaveLength(300);
+      expect(totalNanoUsd(result.bill)).toBeGreaterThan(0);
+      expect((await handle.describe()).runId).not.toBe(handle.firstExecutionRunId);
+    });
+  });
+});
