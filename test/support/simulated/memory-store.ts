@@ -54,6 +54,11 @@ export class SimulatedExchange implements Exchange {
   get(name: string): Promise<Uint8Array | undefined> {
     return Promise.resolve(this.platform().exchangeValue(name));
   }
+  async getInto(name: string, into: Uint8Array): Promise<boolean> {
+    const value = await this.get(name);
+    if (value) into.set(value);
+    return value !== undefined;
+  }
   async present(names: readonly string[]): Promise<boolean[]> {
     const held = new Set(await this.platform().exchangeNames(''));
     return names.map((name) => held.has(name));
