@@ -53,6 +53,7 @@ const ANSWER_WIDTH = 10;
 export class SimulatedPlatform implements FunctionPlatform {
   readonly limits: PlatformLimits;
   readonly prices: PriceList = listPrices.x64;
+  readonly uniformCpus = true;
   readonly bills: SimulatedBill[] = [];
   /** Most invocations that ran at once. */
   peakConcurrency = 0;

@@ -146,6 +146,7 @@ export class SimulatedRound {
             step: this.#step,
             missing: missing.slice(0, 3).map((worker) => `worker ${worker}`),
             missingCount: missing.length,
+            slow: missing,
             telemetry: this.#telemetry(turn),
           }),
     );
@@ -187,6 +188,7 @@ export class SimulatedRound {
       bytesRead: 0,
       requests: 0,
       storeRequests: 0,
+      adopted: 0,
       cpuClass: 'simulated',
       cold: (turn?.initMs ?? 0) > 0,
     };
