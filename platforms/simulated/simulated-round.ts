@@ -38,7 +38,7 @@ export interface SimulatedRoundOptions {
  */
 export class SimulatedRound {
   readonly #options: SimulatedRoundOptions;
-  readonly #turns = new Map<number, Turn>();
+  readonly #turns = new Set<Turn>();
   readonly #invocations = new Map<number, number>();
   readonly #ended = new Set<number>();
   readonly #decided = new AbortController();
@@ -68,8 +68,8 @@ export class SimulatedRound {
     return new Promise<TurnEnd>((resolve, reject) => {
       const crashAtMs = joinedAtMs + model.crashAfterMs(worker, invocation);
       const turn = { worker, caller: clock.caller(), joinedAtMs, initMs, firstStep: this.#step, crashAtMs, end: resolve };
-      this.#turns.set(worker, turn);
-      const missing = plan.allocation.workers - this.#ended.size - this.#turns.size;
+      this.#turns.add(turn);
+      const missing = plan.allocation.workers - this.#here().size;
       clearTimeout(this.#absence);
       const go = (work: Promise<void>) => void work.catch(reject);
       if (missing === 0) go(this.#sleep());
@@ -93,7 +93,7 @@ export class SimulatedRound {
     if (this.#asleep || this.#decided.signal.aborted) return;
     this.#asleep = true;
     const { clock, plan, model, timeoutMs } = this.#options;
-    const turns = [...this.#turns.values()];
+    const turns = [...this.#turns];
     const nowMs = await clock.now();
     const marginMs = Math.max(plan.times.marginMs, 2 * Math.max(...Array.from(model.stepMs)));
     const limitAtMs = Math.min(...turns.map((turn) => turn.joinedAtMs)) + timeoutMs;
@@ -133,9 +133,9 @@ export class SimulatedRound {
     if (this.#asleep || this.#decided.signal.aborted || this.#turns.size === 0) return;
     const { clock, plan } = this.#options;
     this.#asleep = true;
-    await clock.sleep(plan.times.giveUpMs, new Set([...this.#turns.values()].map((turn) => turn.caller)).size, this.#decided.signal);
+    await clock.sleep(plan.times.giveUpMs, new Set([...this.#turns].map((turn) => turn.caller)).size, this.#decided.signal);
     this.#asleep = false;
-    const here = new Set([...this.#turns.keys(), ...this.#ended]);
+    const here = this.#here();
     const missing = Array.from({ length: plan.allocation.workers }, (_, worker) => worker).filter((worker) => !here.has(worker));
     if (missing.length === 0 && !this.#decided.signal.aborted) return this.#sleep();
     this.#endAll((turn) =>
@@ -146,17 +146,21 @@ export class SimulatedRound {
             step: this.#step,
             missing: missing.slice(0, 3).map((worker) => `worker ${worker}`),
             missingCount: missing.length,
-            slow: missing,
+            slow: [],
             telemetry: this.#telemetry(turn),
           }),
     );
   }
 
+  /** Workers with an invocation in the round, or done with it; a hedged one counts once. */
+  #here(): Set<number> {
+    return new Set([...[...this.#turns].map(({ worker }) => worker), ...this.#ended]);
+  }
   #endAll(outcome: (turn: Turn) => TurnEnd): void {
-    for (const turn of [...this.#turns.values()]) this.#end(turn, outcome);
+    for (const turn of [...this.#turns]) this.#end(turn, outcome);
   }
   #end(turn: Turn, outcome: (turn: Turn) => TurnEnd): void {
-    this.#turns.delete(turn.worker);
+    this.#turns.delete(turn);
     turn.end(outcome(turn));
   }
   #answered({ initMs }: Turn, answer: TrainAnswer): TurnEnd {

@@ -53,6 +53,7 @@ export function createModel(options: ModelOptions = {}): FunctionModel {
       return {
         ...{ samples: count, lossSum: count * lossAt(step), correct, confusion: [], values: count },
         ...{ squaredErrorSum: 0, absoluteErrorSum: 0, targetSum: 0, targetSquaredSum: 0 },
+        ...{ weightSum: count, decisions: count, ranks: [], perClass: { right: [], named: [], had: [] }, scores: { positive: '', negative: '' } },
       };
     },
     durationMs: (role) => ({ prepare: 4_000, evaluate: 6_000, export: 2_000, predict: 50 })[role],
