@@ -154,13 +154,13 @@ testServer.describe('stages in virtual time', (serverPath) => {
   });
 
   it('goes through hundreds of rounds in fresh histories and loses none', async () => {
-    const job = jobOf({ allocation: { minWorkers: 1, maxWorkers: 1, stepsPerRound: 1 } }, { steps: 300 });
+    const job = jobOf({ allocation: { minWorkers: 1, maxWorkers: 1, stepsPerRound: 1 } }, { steps: 250 });
     await engine.inWorld({ model: createModel({ stepMs: () => 2 * MINUTE }) }, async ({ start, platform }) => {
       const handle = await start('train', 'rounds', { job });
       const result = (await handle.result()) as TrackResult;
-      expect(result).toMatchObject({ outcome: 'completed', step: 300 });
+      expect(result).toMatchObject({ outcome: 'completed', step: 250 });
       const turns = platform.bills.filter(({ role }) => role === 'train');
-      expect(turns).toHaveLength(300);
+      expect(turns).toHaveLength(250);
       expect(totalNanoUsd(result.bill)).toBeGreaterThan(0);
       expect((await handle.describe()).runId).not.toBe(handle.firstExecutionRunId);
     });

@@ -58,8 +58,8 @@ export async function startSimulatedEngine(serverPath: string) {
         maxConcurrentActivityTaskExecutions: 256,
         maxHeartbeatThrottleInterval: '1ms',
       });
-      return worker.runUntil(() =>
-        work({
+      return worker.runUntil(async () => {
+        const result = await work({
           platform,
           store,
           now: () => environment.currentTimeMs(),
@@ -68,8 +68,9 @@ export async function startSimulatedEngine(serverPath: string) {
             (await client.workflow.execute(type, { taskQueue, workflowId, args: [input], workflowTaskTimeout: '1m' })) as R,
           start: (type: string, workflowId: string, input: unknown) =>
             client.workflow.start(type, { taskQueue, workflowId, args: [input], workflowTaskTimeout: '1m' }),
-        }),
-      );
+        });
+        return result;
+      });
     },
     close: () => environment.teardown(),
   };
