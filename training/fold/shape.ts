@@ -55,7 +55,7 @@ export const shapeFolds: Readonly<Record<string, Fold>> = {
     for (let r = 0; r < rows; r++)
       all.forEach((tensor, i) => {
         const width = (tensor.shape[axis] ?? 1) * inner;
-        merged.push(...(values[i] ?? []).slice(r * width, (r + 1) * width));
+        append(merged, values[i] ?? [], r * width, (r + 1) * width);
       });
     return make(out, merged);
   },
@@ -68,7 +68,7 @@ export const shapeFolds: Readonly<Record<string, Fold>> = {
     const chosen = numbersOf(indices as Tensor).map((index) => (index < 0 ? index + size : index));
     const gathered: number[] = [];
     for (let outer = 0; outer < sizeOf(tensor.shape.slice(0, axis)); outer++)
-      for (const index of chosen) gathered.push(...values.slice((outer * size + index) * inner, (outer * size + index + 1) * inner));
+      for (const index of chosen) append(gathered, values, (outer * size + index) * inner, (outer * size + index + 1) * inner);
     return make(out, gathered);
   },
   Slice: ([X, starts, , axes, steps], at, out) => {
@@ -169,7 +169,7 @@ export const shapeFolds: Readonly<Record<string, Fold>> = {
     for (let row = 0; row * depth < index.length; row++) {
       let from = Math.floor(row / rowsPerBatch) * batchSize;
       for (let k = 0; k < depth; k++) from += modulo(index[row * depth + k] ?? 0, tensor.shape[batchDims + k] ?? 1) * (strides[batchDims + k] ?? 1);
-      gathered.push(...values.slice(from, from + inner));
+      append(gathered, values, from, from + inner);
     }
     return make(out, gathered);
   },
@@ -205,6 +205,11 @@ export const shapeFolds: Readonly<Record<string, Fold>> = {
     );
   },
 };
+
+/** A loop, since arguments of a call are limited. */
+function append(to: number[], from: readonly number[], start: number, end: number): void {
+  for (let i = start; i < end; i++) to.push(from[i] ?? 0);
+}
 
 const modulo = (index: number, size: number): number => (index < 0 ? index + size : index);
 function reduced(reduction: string, before: number, update: number): number {

@@ -28,6 +28,8 @@ const indexOf = (at: At, position: Value, length: number): number => axisOf(at.k
 const without = (shape: readonly number[], axis: number): number[] => shape.toSpliced(axis, 1);
 
 export const sequenceLowerings: Readonly<Record<string, Lowering>> = {
+  /** A copy of a sequence is the sequence; a tensor's is a rule of its own. */
+  Identity: (at) => (at.inputs[0]?.sequence ? [at.inputs[0]] : undefined),
   SequenceEmpty: () => [sequenceOf([])],
   SequenceConstruct: (at) => [sequenceOf(at.inputs.filter((input) => input !== undefined))],
   SequenceAt: (at) => {
