@@ -8,7 +8,7 @@ import type { Carried } from '../contracts/pipeline';
 import type { PrepareAnswer } from '../contracts/functions';
 import type { RoundManifest } from '../contracts/round';
 import { RoundPlan, type Allocation, type Checkpoint, type Recipe, type Round, type TrackContext } from '../contracts/round';
-import type { Decision, Observation } from '../contracts/scheduling';
+import type { Decision, ExchangeKind, Observation } from '../contracts/scheduling';
 import {
   compactObservations,
   decideNext as decide,
@@ -212,6 +212,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
         totalCores: limits.totalCores,
       },
       prices,
+      exchange: exchangeKind(exchange.uri),
       phase,
       probesLeft,
       forbidden: defined(forbidden),
@@ -311,3 +312,6 @@ function sameState(a: Recipe, b: Recipe): boolean {
     (a.weightAverage === undefined) === (b.weightAverage === undefined)
   );
 }
+
+/** What a step's exchange costs in time depends on the kind of store. */
+const exchangeKind = (uri: string): ExchangeKind => (uri.startsWith('redis') ? 'redis' : 'files');

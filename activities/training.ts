@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
+import { activityRetry } from '../contracts/activity-retry';
+import { SmltError } from '../contracts/errors';
 import type { PythonRuntime } from '../contracts/functions';
 import { addBills, Bill, noBill } from '../contracts/money';
 import { TrainAnswer, type Assignment, type Round, type Telemetry, type TrainOutcome, type WorkerTurn } from '../contracts/round';
@@ -53,7 +55,7 @@ export function createTrainingActivities(engine: EngineDependencies) {
       let slowest: Telemetry | null = null;
       let adopted = 0;
       const untilMs = nowMs() + CHUNK_MS;
-      const hedges = new Hedges(async (worker) => {
+      const fly = async (worker: number): Promise<TrainOutcome> => {
         const flight = { worker, sinceMs: nowMs() };
         flying.add(flight);
         try {
@@ -64,7 +66,8 @@ export function createTrainingActivities(engine: EngineDependencies) {
         } finally {
           flying.delete(flight);
         }
-      });
+      };
+      const hedges = new Hedges((worker) => untilAccepted(() => fly(worker)));
       tellWithHeartbeats(() => ({ bill, done: [...done], flying: [...flying] }));
       await Promise.all(
         workers
@@ -92,6 +95,18 @@ export function createTrainingActivities(engine: EngineDependencies) {
       return { bill, slowest: slowest && { ...(slowest as Telemetry), adopted }, trouble, unfinished: workers.filter((worker) => !done.has(worker)) };
     },
   };
+}
+
+/** What ran nothing is tried again here: a failure of the activity would abandon its other workers while they run. */
+async function untilAccepted<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof SmltError && error.retryable) || attempt >= activityRetry.maximumAttempts) throw error;
+      await sleep(Math.min(activityRetry.maximumIntervalMs, activityRetry.initialIntervalMs * activityRetry.backoffCoefficient ** (attempt - 1)));
+    }
+  }
 }
 
 const outcomeOf = (outcome: Answered<TrainAnswer>): TrainOutcome =>

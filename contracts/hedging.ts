@@ -20,21 +20,25 @@ export class Hedges {
   /** One invocation of a worker, or two that race. Answers that come first without an end only add their bills. */
   run(worker: number): Promise<TrainOutcome> {
     return new Promise((resolve, reject) => {
-      let copies = 0;
-      let answers = 0;
+      let running = 0;
       let answered = false;
       let bill = noBill;
+      let last: TrainOutcome | undefined;
       const launch = () => {
-        copies++;
+        running++;
         const billed = this.invoke(worker).then(
           (outcome) => {
+            running--;
             if (answered) return outcome.bill;
             bill = addBills(bill, outcome.bill);
-            if (ends(outcome) || ++answers === copies) settle(() => resolve({ ...outcome, bill }));
+            last = outcome;
+            if (ends(outcome) || running === 0) settle(() => resolve({ ...outcome, bill }));
             return noBill;
           },
           (error: unknown) => {
-            if (!answered) settle(() => reject(error as Error));
+            running--;
+            // A copy that never ran leaves the word to the other one.
+            if (!answered && running === 0) settle(() => (last ? resolve({ ...last, bill }) : reject(error as Error)));
             return noBill;
           },
         );

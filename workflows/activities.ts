@@ -1,8 +1,9 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities';
+import { activityRetry } from '../contracts/activity-retry';
 
-/** What ran nothing may be tried again; the number is bounded, so that a forgotten fault cannot spend for ever. */
-const retry = { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 20 } as const;
+const { initialIntervalMs: initialInterval, maximumIntervalMs: maximumInterval, ...attempts } = activityRetry;
+const retry = { initialInterval, maximumInterval, ...attempts };
 /** Every activity beats while it runs, so a dead Temporal worker delays nothing for longer than this. */
 const lively = { heartbeatTimeout: '10s', retry } as const;
 

@@ -60,6 +60,8 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
       totalCores: local ? availableParallelism() : Infinity,
     },
     prices: listPrices.x64,
+    // Functions of a cloud share no file system.
+    exchange: local ? 'files' : 'redis',
     phase: 'run',
     probesLeft: 0,
     forbidden: {},
@@ -79,7 +81,7 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
         : ['Training only: evaluate and deploy add a few invocations.']),
       local
         ? `Functions on this machine: ${availableParallelism()} cores, exchange in memory. --on aws plans for Lambda.`
-        : `AWS Lambda: ${ACCOUNT_CONCURRENCY.toLocaleString('en-US')} concurrent executions, exchange on files.`,
+        : `AWS Lambda: ${ACCOUNT_CONCURRENCY.toLocaleString('en-US')} concurrent executions, exchange through Redis, whose own price is not counted.`,
       `AWS list prices of ${listPrices.x64.region}, read on ${listPrices.x64.readOn}.`,
     ],
   };

@@ -98,4 +98,23 @@ describe('training on real processes', () => {
     expect(charged.invocations).toBe(bills.length);
     expect(charged.billedMs).toBe(bills.reduce((sum, { billedMs }) => sum + billedMs, 0));
   });
+
+  it('charges exactly what the platform billed when workers of a chunk are throttled and killed', async () => {
+    const before = await engine.bills();
+    const { training } = jobOf();
+    await engine.setFaults([
+      { function: 'smlt-train-*', payload: { worker: 3 }, nth: 1, times: 3, action: { kind: 'throttle' } },
+      { function: 'smlt-train-*', payload: { worker: 5 }, nth: 1, action: { kind: 'kill', afterMs: 30 } },
+    ]);
+    const job = jobOf({ minWorkers: 18, maxWorkers: 18, memoryMib: 512, stepsPerRound: 4 }, { training: { ...training, steps: 4, lanes: 32 } });
+    const result = await engine.run<TrackResult>('train', 'chunk', { job });
+    const counts = await engine.faultCounts();
+    await engine.setFaults([]);
+    expect(`${result.outcome}: ${result.reason}`).toMatch(/^completed/);
+    expect(counts.map(({ fired }) => fired)).toEqual([3, 1]);
+    const bills = (await engine.bills()).slice(before.length);
+    expect(result.bill.invocations).toBe(bills.length);
+    expect(result.bill.billedMs).toBe(bills.reduce((sum, { billedMs }) => sum + billedMs, 0));
+    expect(result.bill.estimatedNanoUsd).toBe(0);
+  });
 });
