@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { throttled } from './api-error';
 import type { CodeStore } from './code-store';
 import type { FaultAction } from './faults';
-import { DEFAULT_REGION } from './function-name';
+import { describeEnd, errorBody } from './ending';
 import { Instance, MAX_PAYLOAD_BYTES, type InstanceEvents } from './instance';
-import { programPath, pythonBootstrapPath } from './program-path';
 import type { FunctionVersion } from './registry';
 import { reportLine, type InvocationBill } from './report';
+import { commandOf, environmentOf } from './runtime-process';
 import type { SupervisorClient } from './supervisor-client';
 import type { ExitedMessage } from './supervisor-protocol';
 
@@ -265,39 +265,13 @@ export class Invoker implements InstanceEvents {
     // An instance that never came up takes one waiting call with it: so a function that can't start ends every call, and no loop.
     const victim = call ?? (instance.initMs === undefined ? pool.pending.shift() : undefined);
     if (victim) {
-      const { kind, body } = this.describeEnd(instance, victim, message);
+      const { kind, body } = describeEnd(instance, victim, message);
       this.finish(instance, victim, kind, body);
     }
     instance.dispose();
     if (pool.pending.length > 0) this.feed(pool);
     else if (pool.instances.size === 0) this.pools.delete(pool.key);
     if (this.closing && this.instances().length === 0) this.allEnded?.();
-  }
-
-  private describeEnd(
-    instance: Instance,
-    { requestId, version }: Running,
-    { code, signal, outOfMemory, failure }: Partial<ExitedMessage> & { failure?: string },
-  ): { kind: InvocationBill['kind']; body: Buffer } {
-    const prefix = `RequestId: ${requestId} Error: `;
-    if (instance.killReason === 'timeout') {
-      return { kind: 'timedOut', body: errorBody('Sandbox.Timedout', `${prefix}Task timed out after ${version.timeoutS.toFixed(2)} seconds`) };
-    }
-    if (outOfMemory || instance.killReason === 'memory') {
-      return { kind: 'outOfMemory', body: errorBody('Runtime.ExitError', `${prefix}Runtime exited with error: signal: killed`) };
-    }
-    if (failure !== undefined) return { kind: 'crashed', body: errorBody('Runtime.InvalidEntrypoint', `${prefix}${failure}`) };
-    if (instance.initErrorBody) return { kind: 'failed', body: instance.initErrorBody };
-    if (signal !== null && signal !== undefined) {
-      // V8 ends itself at its own heap limit, which is set from the function's memory.
-      const heap = signal === 'SIGABRT' && instance.logTail().includes('heap out of memory');
-      return {
-        kind: heap ? 'outOfMemory' : 'crashed',
-        body: errorBody('Runtime.ExitError', `${prefix}Runtime exited with error: signal: ${signalWord(signal)}`),
-      };
-    }
-    const how = code === 0 ? 'Runtime exited without providing a reason' : `Runtime exited with error: exit status ${code}`;
-    return { kind: 'crashed', body: errorBody('Runtime.ExitError', `${prefix}${how}`) };
   }
 
   private finish(instance: Instance, call: Running, kind: InvocationBill['kind'], body: Buffer): void {
@@ -334,71 +308,6 @@ export class Invoker implements InstanceEvents {
     this.options.onBill(bill);
     call.resolve({ bill, body, functionError: kind !== 'returned', logTail });
   }
-}
-
-function errorBody(errorType: string, errorMessage: string): Buffer {
-  return Buffer.from(JSON.stringify({ errorType, errorMessage }));
-}
-
-const signalWords: Readonly<Record<string, string>> = {
-  SIGKILL: 'killed',
-  SIGABRT: 'aborted (core dumped)',
-  SIGSEGV: 'segmentation fault (core dumped)',
-  SIGTERM: 'terminated',
-  SIGBUS: 'bus error (core dumped)',
-};
-const signalWord = (signal: string): string => signalWords[signal] ?? signal.replace(/^SIG/, '').toLowerCase();
-
-/**
- * Lambda's Node runtimes all run on the Node that runs the server, its Python ones on the interpreter that the function's
- * SMLT_PYTHON names, or on what the runtime is called; `provided` ones bring a program `bootstrap`.
- */
-function commandOf({ runtime, memoryMib, environment }: FunctionVersion, taskRoot: string): { command: string; args: string[] } {
-  if (runtime.startsWith('provided')) return { command: join(taskRoot, 'bootstrap'), args: [] };
-  if (runtime.startsWith('python')) return { command: environment['SMLT_PYTHON'] ?? runtime, args: [pythonBootstrapPath()] };
-  // A limit that the function's own NODE_OPTIONS sets stands: an argument would overrule it.
-  const limited = environment['NODE_OPTIONS']?.includes('--max-old-space-size') ?? false;
-  return { command: process.execPath, args: [...(limited ? [] : [`--max-old-space-size=${Math.floor(memoryMib * 0.9)}`]), programPath('bootstrap')] };
-}
-
-/** The function's role: what this machine lets its own processes use of AWS, handed on when it is set. */
-const INHERITED = [
-  'AWS_ACCESS_KEY_ID',
-  'AWS_SECRET_ACCESS_KEY',
-  'AWS_SESSION_TOKEN',
-  'AWS_ENDPOINT_URL',
-  'AWS_ENDPOINT_URL_S3',
-  'SMLT_REDIS_USERNAME',
-  'SMLT_REDIS_PASSWORD',
-  'HOME',
-  'TMPDIR',
-  'LD_LIBRARY_PATH',
-];
-
-function environmentOf(functionName: string, version: FunctionVersion, taskRoot: string, port: number, logStream: string): Record<string, string> {
-  const inherited = INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
-  return {
-    ...(Object.fromEntries(inherited) as Record<string, string>),
-    // The Node that runs the server comes first: Python functions start one beside them.
-    PATH: `${dirname(process.execPath)}:${process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin'}`,
-    LANG: 'en_US.UTF-8',
-    TZ: ':UTC',
-    NODE_PATH: join(taskRoot, 'node_modules'),
-    ...version.environment,
-    AWS_REGION: process.env['AWS_REGION'] ?? DEFAULT_REGION,
-    AWS_DEFAULT_REGION: process.env['AWS_REGION'] ?? DEFAULT_REGION,
-    AWS_EXECUTION_ENV: `AWS_Lambda_${version.runtime}`,
-    AWS_LAMBDA_FUNCTION_NAME: functionName,
-    AWS_LAMBDA_FUNCTION_VERSION: version.version,
-    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(version.memoryMib),
-    AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
-    AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${functionName}`,
-    AWS_LAMBDA_LOG_STREAM_NAME: logStream,
-    AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${port}`,
-    LAMBDA_TASK_ROOT: taskRoot,
-    LAMBDA_RUNTIME_DIR: taskRoot,
-    _HANDLER: version.handler,
-  };
 }
 
 function dropOldLogs(folder: string): void {
