@@ -34,15 +34,12 @@ export const names = {
   state: (id: RecipeId, step: number, range: Span) => `${stepOf(id, step)}/state/${span(range)}`,
   checkpointParams: (id: RecipeId, step: number, range: Span) => `${trackOf(id)}/${id.recipe}/checkpoints/${step}/params/${span(range)}`,
   checkpointState: (id: RecipeId, step: number, range: Span) => `${trackOf(id)}/${id.recipe}/checkpoints/${step}/state/${span(range)}`,
-  checkpoints: (id: TrackId) => `${trackOf(id)}/`,
   /** What a round is to do: decided once, before it starts. */
   plan: (id: TrackId, round: number) => `${trackOf(id)}/rounds/${round}/plan`,
   /** Where a round ended: the commit's decision. */
   manifest: (id: TrackId, round: number) => `${trackOf(id)}/rounds/${round}/manifest`,
   /** What all rounds of one recipe share: the job, the program, the recipe itself. */
   context: (id: RecipeId) => `${trackOf(id)}/${id.recipe}/context`,
-  /** How far a track has come, replaced at each commit. */
-  progress: (id: TrackId) => `${trackOf(id)}/progress`,
   rounds: (id: TrackId) => `${trackOf(id)}/rounds/`,
   /** Losses of a stretch of committed steps. */
   curve: (id: TrackId, round: number) => `${trackOf(id)}/rounds/${round}/curve`,
@@ -56,7 +53,6 @@ export const names = {
   source: (sha256: string, file: string) => `sources/${sha256}/${file}`,
   program: (digest: string, file: string) => `programs/${digest}/${file}`,
   model: (name: string, version: string, file: string) => `models/${name}/${version}/${file}`,
-  modelVersions: (name: string) => `models/${name}/`,
 } as const;
 
 const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;

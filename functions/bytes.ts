@@ -6,11 +6,6 @@ export function floatsOf(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.slice().buffer, 0, bytes.byteLength >>> 2);
 }
 
-export function doublesOf(bytes: Uint8Array): Float64Array {
-  if (bytes.byteOffset % 8 === 0) return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 3);
-  return new Float64Array(bytes.slice().buffer, 0, bytes.byteLength >>> 3);
-}
-
 export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }

@@ -71,7 +71,6 @@ export const LEAST_NOISE = 0.04;
 export const NOISE_MARGIN = 1.2;
 /** Matérn-5/2 process on the logarithm of what the features leave: 0.12 was overconfident, 0.30 covered. Source: rules, section 3. */
 export const RESIDUAL_AMPLITUDE = 0.3;
-export const TOTAL_ONLY_AMPLITUDE = 0.25;
 export const RESIDUAL_LENGTH = 0.35;
 
 /** Drift of a configuration against its own first rounds: CUSUM with k = 0.5 and h = 5 in units of a window's noise. Source: rules, section 5, rule 5. */
