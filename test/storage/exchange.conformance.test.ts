@@ -184,8 +184,10 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
         throw new Error('no room for it');
       };
       const waiting = exchange.waitFor([params(1), params(2)], { timeoutMs: 10_000 }, fail);
-      setTimeout(() => void other.putValue(params(1), [filled(1)]), 20);
-      await expect(waiting).rejects.toThrow('no room for it');
+      const refused = expect(waiting).rejects.toThrow('no room for it');
+      await sleep(20);
+      await other.putValue(params(1), [filled(1)]);
+      await refused;
     });
 
     it('wakes a waiter in another process and is woken by it', async () => {
