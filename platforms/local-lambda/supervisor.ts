@@ -166,7 +166,8 @@ function shareCpu(): void {
   for (const entry of throttledEntries()) {
     // Without /proc nobody says what was used: running time counts as used.
     const cpuMs = cpuMsFromProc(entry.pid) ?? entry.cpuMs + (entry.stopped ? 0 : wallMs);
-    entry.allowanceMs = Math.min(CPU_BURST_MS, entry.allowanceMs + entry.start.cpuShare * wallMs - (cpuMs - entry.cpuMs));
+    const usedMs = Math.max(0, cpuMs - entry.cpuMs); // the time of a child that ended is no longer in the sum
+    entry.allowanceMs = Math.min(CPU_BURST_MS, entry.allowanceMs + entry.start.cpuShare * wallMs - usedMs);
     entry.cpuMs = cpuMs;
     if (!entry.stopped && entry.allowanceMs < 0) {
       entry.stopped = true;

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { cpuMsFromProc, hasProc, residentFromProc, residentFromPs } from '../../platforms/local-lambda/memory';
 
 const onLinux = hasProc ? it : it.skip;
@@ -13,11 +14,43 @@ const hasPs = spawnSync('ps', ['-o', 'rss=', '-p', '1']).error === undefined;
   expect(exact?.peakKib).toBeGreaterThanOrEqual(exact?.nowKib as number);
 });
 
-onLinux('reads the CPU time that the process itself knows', () => {
-  const end = process.cpuUsage().user + 50_000;
-  while (process.cpuUsage().user < end);
-  const { user, system } = process.cpuUsage();
-  expect(Math.abs((cpuMsFromProc(process.pid) as number) - (user + system) / 1_000)).toBeLessThan(60);
+describe('the CPU time of a process', () => {
+  const children = new Set<ChildProcess>();
+  afterEach(() => children.forEach((child) => child.kill('SIGKILL')));
+
+  /** Burns 50 ms, says what it has used in all, and waits; with a depth it first starts one more like itself and adds what that one says. */
+  const burner = `
+    const { spawn } = require('node:child_process');
+    const say = (others) => {
+      const end = process.cpuUsage().user + 50_000;
+      while (process.cpuUsage().user < end);
+      const { user, system } = process.cpuUsage();
+      console.log(others + (user + system) / 1_000);
+    };
+    const depth = Number(process.argv[1]);
+    if (depth > 0) spawn(process.execPath, ['-e', process.env.BURNER, String(depth - 1)], { stdio: ['inherit', 'pipe', 'inherit'] }).stdout.once('data', (text) => say(Number(text)));
+    else say(0);
+    process.stdin.on('end', () => process.exit()).resume();
+  `;
+  async function burnt(depth: number): Promise<{ pid: number; saidMs: number }> {
+    const child = spawn(process.execPath, ['-e', burner, String(depth)], {
+      env: { ...process.env, BURNER: burner },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    children.add(child);
+    const [text] = (await once(child.stdout, 'data')) as [Buffer];
+    return { pid: child.pid!, saidMs: Number(text.toString()) };
+  }
+
+  onLinux('is what the process itself knows', async () => {
+    const { pid, saidMs } = await burnt(0);
+    expect(Math.abs(cpuMsFromProc(pid)! - saidMs)).toBeLessThan(60);
+  });
+
+  onLinux('holds that of its live children', async () => {
+    const { pid, saidMs } = await burnt(1);
+    expect(Math.abs(cpuMsFromProc(pid)! - saidMs)).toBeLessThan(60);
+  });
 });
 
 onLinux('has nothing to say of a process that is gone', () => {
