@@ -2,11 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { SmltError } from '../contracts/errors';
 import type { Loss } from '../contracts/model';
 import { gradientsOf, type Gradients } from '../training/gradients';
+import type { ParameterChoice } from '../training/import/patterns';
 import { runGraph } from '../training/runtime';
 import { decodeSafetensors, encodeSafetensors, type SafeTensor } from '../training/safetensors';
 import { readOnnx } from './onnx-file';
 
-export interface GradientFiles {
+export interface GradientFiles extends ParameterChoice {
   readonly model: string;
   /** safetensors: the graph's inputs by name, and the targets. */
   readonly batch: string;
@@ -17,9 +18,9 @@ export interface GradientFiles {
 }
 
 /** @throws {SmltError} `InvalidModel`, `InvalidSpec`, `BadData` or `UnsupportedOperator`; then nothing is written */
-export async function writeGradients({ model, batch, targets, loss, out }: GradientFiles): Promise<Gradients> {
+export async function writeGradients({ model, batch, out, ...request }: GradientFiles): Promise<Gradients> {
   const tensors = await readBatch(batch);
-  const made = await gradientsOf({ onnx: await readOnnx(model), batch: tensors, targets, loss }, runGraph);
+  const made = await gradientsOf({ ...request, onnx: await readOnnx(model), batch: tensors }, runGraph);
   const under = (prefix: string, list: readonly SafeTensor[]) => list.map((tensor) => ({ ...tensor, name: `${prefix}/${tensor.name}` }));
   const bytes = encodeSafetensors([
     { name: 'loss', dtype: 'F32', shape: [], data: Float32Array.of(made.loss) },

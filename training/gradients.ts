@@ -1,11 +1,12 @@
 import { SmltError } from '../contracts/errors';
-import { settingsOf, type Loss } from '../contracts/loss';
+import { LOSS_WEIGHT, settingsOf, type Loss } from '../contracts/loss';
+import type { Feed } from './batch-loss';
+import { lossOver, ownLoss } from './batch-loss';
 import type { GraphWriter } from './graph-writer';
 import { rolesOf } from './import/parameters';
 import type { ParameterChoice } from './import/patterns';
 import { readForward } from './import/read-forward';
-import type { Target, WrittenLoss } from './losses';
-import { targetInput, writeLoss } from './losses';
+import type { WrittenLoss } from './losses';
 import { encodeModel } from './onnx/codec';
 import type { ElementType, Graph, TensorData, ValueInfo } from './onnx/graph';
 import { dataOf, numbersOf, sizeOf } from './onnx/graph';
@@ -16,12 +17,7 @@ import { show } from './shapes';
 import { graphNames, trainingForm } from './training-form';
 import { trainingGraph } from './training-graph';
 
-/** What runs in a graph, and what comes out, flat. */
-export interface Feed {
-  readonly type: ElementType;
-  readonly shape: readonly number[];
-  readonly data: TensorData;
-}
+/** Runs a graph and gives what comes out, flat. */
 export type RunGraph = (graph: Uint8Array, feeds: Readonly<Record<string, Feed>>) => Promise<Readonly<Record<string, Float32Array>>>;
 
 export interface GradientRequest extends ParameterChoice {
@@ -57,7 +53,7 @@ export async function gradientsOf(request: GradientRequest, run: RunGraph): Prom
   const graph = withoutDropout(read);
   if (graph !== read) notes.push('Dropout is left out: compare with a rate of 0');
   const roles = rolesOf(graph, request);
-  const form = trainingForm(graph, (statistic) => roles.get(statistic) === 'statistic');
+  const form = trainingForm(graph, roles);
   const candidates = [...roles].flatMap(([name, role]) => (role === 'parameter' ? [name] : []));
 
   const feeds: Record<string, Feed> = {};
@@ -68,18 +64,18 @@ export async function gradientsOf(request: GradientRequest, run: RunGraph): Prom
   });
   if (graph.outputs.length > 1) notes.push(`the loss is taken of the first of ${graph.outputs.length} outputs, '${graph.outputs[0]?.name}'`);
 
-  // Known once the outputs' shape is: the divisor that makes a mean of the graph's sums.
+  // Known once the outputs' shape is: the divisor that makes a mean of the graph's sums, unless the graph itself counts it.
   let count = 1;
   const samples = inputs.find(({ shape }) => shape.length > 0)?.shape[0] ?? 1;
   const written = (g: GraphWriter, outputs: Value): WrittenLoss & { inputs: Value[] } => {
     if (outputs.shape.length === 0 || (sizeOf(outputs.shape) === 1 && targetName === undefined)) return ownLoss(g, outputs);
-    if (targetName === undefined || loss === undefined)
+    const named = targetName ?? (loss !== undefined && settingsOf(loss).kind === 'next-token' ? tokensOf(graph) : undefined);
+    if (named === undefined || loss === undefined)
       throw new SmltError(
         'InvalidSpec',
         `the model's output '${outputs.name}' has shape ${show(outputs.shape)}, so it is no loss; expected --targets and --loss`,
       );
-    const tensor = tensorIn(batch, targetName, 'targets');
-    const made = lossOver(g, outputs, tensor, loss);
+    const made = lossOver(g, outputs, tensorIn(batch, named, 'targets'), loss);
     count = made.count;
     feeds[graphNames.targets] = made.feed;
     return made;
@@ -94,6 +90,7 @@ export async function gradientsOf(request: GradientRequest, run: RunGraph): Prom
 
   const results = await run(encodeModel(built.graph), feeds);
   const result = (name: string): Float32Array => results[name] ?? new Float32Array(0);
+  count = results[graphNames.statistic(LOSS_WEIGHT)]?.[0] ?? count;
   return {
     loss: (result(graphNames.loss)[0] ?? NaN) / count,
     gradients: built.params.map((name) => ({
@@ -115,6 +112,9 @@ export async function gradientsOf(request: GradientRequest, run: RunGraph): Prom
     notes,
   };
 }
+
+/** The tokens that a language model reads: its first input of whole numbers. */
+const tokensOf = (graph: Graph): string | undefined => graph.inputs.find(({ type, shape }) => type !== 'float32' && shape?.length === 2)?.name;
 
 function withoutDropout(graph: Graph): Graph {
   if (!graph.nodes.some(({ op, domain }) => op === 'Dropout' && domain === '')) return graph;
@@ -153,72 +153,4 @@ function converted(tensor: SafeTensor, type: ElementType): TensorData {
   const { data } = tensor;
   if (type === 'int64' && data instanceof BigInt64Array) return data;
   return dataOf(type, Array.from(data as ArrayLike<number | bigint>, Number));
-}
-
-/** A graph's own loss: a mean over the batch already. */
-function ownLoss(g: GraphWriter, outputs: Value): WrittenLoss & { inputs: Value[] } {
-  return { loss: g.reshape(outputs, []), gradient: g.full(outputs.shape, 1, outputs.type), inputs: [] };
-}
-
-/** The loss over a whole batch, and the number of losses that were added up. */
-function lossOver(g: GraphWriter, outputs: Value, tensor: SafeTensor, loss: Loss) {
-  if (outputs.type !== 'float32')
-    throw new SmltError('InvalidModel', `the model's output '${outputs.name}' is ${outputs.type}; expected float32, as logits and values are`);
-  const labelled = ['softmax-cross-entropy', 'hinge'].includes(settingsOf(loss).kind) && !isFloatDtype(tensor.dtype);
-  const classes = labelled && sizeOf(tensor.shape) < sizeOf(outputs.shape);
-  return classes ? overClasses(g, outputs, tensor, loss) : overValues(g, outputs, tensor, loss);
-}
-
-/**
- * Labels have the outputs' shape without the axis of classes: the second, as PyTorch has it (`[N, C, ...]`), or the last,
- * as sequence models do (`[N, S, C]`).
- */
-function overClasses(g: GraphWriter, outputs: Value, tensor: SafeTensor, loss: Loss) {
-  const { shape } = outputs;
-  const without = (axis: number) => shape.filter((_, i) => i !== axis).join();
-  // One label a sample may come as a column.
-  const labelShape = tensor.shape.length === shape.length && tensor.shape.at(-1) === 1 ? tensor.shape.slice(0, -1) : tensor.shape;
-  const axis = [1, shape.length - 1].find((candidate) => shape.length > 1 && without(candidate) === labelShape.join());
-  if (axis === undefined)
-    throw new SmltError(
-      'BadData',
-      `targets '${tensor.name}' have shape ${show(tensor.shape)} and the model's output ${show(shape)}; expected labels [N] for [N, C]`,
-    );
-  const perm = [...shape.keys()].filter((i) => i !== axis).concat(axis);
-  const size = shape[axis] ?? 1;
-  const labels = Int32Array.from(tensor.data as ArrayLike<number | bigint>, Number);
-  const wrong = labels.find((label) => label < 0 || label >= size);
-  if (wrong !== undefined) throw new SmltError('BadData', `targets '${tensor.name}' hold ${wrong}; expected labels from 0 to ${size - 1}`);
-  const moved = g.transpose(outputs, perm);
-  const target: Target = { kind: 'class', classes: size };
-  const targets = g.define({ name: graphNames.targets, ...targetInput(target, labels.length) });
-  const { loss: sum, gradient } = writeLoss(loss, g, g.reshape(moved, [labels.length, size]), targets, target);
-  const back = perm.map((_, i) => perm.indexOf(i));
-  return {
-    loss: sum,
-    gradient: g.transpose(g.reshape(gradient, moved.shape), back),
-    inputs: [targets],
-    count: labels.length,
-    feed: { type: 'int32', shape: [labels.length], data: labels } satisfies Feed,
-  };
-}
-
-function overValues(g: GraphWriter, outputs: Value, tensor: SafeTensor, loss: Loss) {
-  const size = sizeOf(outputs.shape);
-  if (sizeOf(tensor.shape) !== size)
-    throw new SmltError(
-      'BadData',
-      `targets '${tensor.name}' have shape ${show(tensor.shape)} and the model's output ${show(outputs.shape)}; expected as many values`,
-    );
-  const samples = outputs.shape[0] ?? 1;
-  const target: Target = { kind: 'values', width: size / samples };
-  const targets = g.define({ name: graphNames.targets, ...targetInput(target, samples) });
-  const { loss: sum, gradient } = writeLoss(loss, g, outputs, targets, target);
-  return {
-    loss: sum,
-    gradient: g.reshape(gradient, outputs.shape),
-    inputs: [targets],
-    count: samples,
-    feed: { type: 'float32', shape: [samples, target.width], data: floatsFrom(tensor) } satisfies Feed,
-  };
 }

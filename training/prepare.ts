@@ -2,7 +2,7 @@ import { SmltError } from '../contracts/errors';
 import { LOSS_WEIGHT, type Loss } from '../contracts/loss';
 import type { Layer } from '../contracts/model';
 import type { Program } from '../contracts/program';
-import { blockElements } from '../contracts/cut';
+import { blockElements } from './cut';
 import type { FeatureBinding } from './import/features';
 import { bindFeatures } from './import/features';
 import { rolesOf } from './import/parameters';
@@ -63,7 +63,7 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
       : bindFeatures(withWeights(readForward(model.onnx), model.weights), { featureShape, features, inputs: model.inputs });
   const roles = rolesOf(source, choice);
   const candidates = [...roles].flatMap(([name, role]) => (role === 'parameter' ? [name] : []));
-  const form = trainingForm(source, (statistic) => roles.get(statistic) === 'statistic');
+  const form = trainingForm(source, roles);
   const files = new Map<string, Uint8Array>();
 
   const batches = [...new Set(request.laneBatches)].sort((a, b) => b - a);

@@ -3,7 +3,7 @@ import { MessageChannel } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import { SmltError } from '../contracts/errors';
 import type { Program } from '../contracts/program';
-import type { Feed } from './gradients';
+import type { Feed } from './batch-loss';
 import { probeModel } from './cpu-probe-model';
 
 /**

@@ -102,10 +102,16 @@ function renamed({ g }: FixedGraph, value: Value, name: string): Value {
   return g.define({ name, shape: value.shape, type: value.type });
 }
 
-/** Batch statistics times samples, the variance unbiased as in PyTorch (ONNX's own is biased). */
+/** Batch statistics times samples, the variance unbiased as in PyTorch (ONNX's own is biased); of all uses of a layer together. */
 function statistics(form: TrainingForm, fixed: FixedGraph, samples: number): Value[] {
   const { g, valueOf, steps } = fixed;
-  return form.batchNorms.flatMap(({ node, statistics: [mean, variance], buffers }) => {
+  const sums = new Map<string, Value>();
+  for (const {
+    node,
+    statistics: [mean, variance],
+    buffers,
+    share,
+  } of form.batchNorms) {
     const X = steps.find(({ at }) => at.node.name === node && at.node.op === 'BatchNormalization')?.at.inputs[0] as Value;
     const count = elementsOf(X) / (X.shape[1] ?? 1);
     if (count < 2)
@@ -113,9 +119,9 @@ function statistics(form: TrainingForm, fixed: FixedGraph, samples: number): Val
         'InvalidSpec',
         `batch normalisation '${node}' would see one value a channel: expected lanes of at least 2 samples; raise training.batchSize or lower training.lanes`,
       );
-    return [
-      renamed(fixed, g.mul(valueOf(mean), samples), graphNames.statistic(buffers[0])),
-      renamed(fixed, g.mul(valueOf(variance), (samples * count) / (count - 1)), graphNames.statistic(buffers[1])),
-    ];
-  });
+    const add = (buffer: string, part: Value) => sums.set(buffer, sums.has(buffer) ? g.add(sums.get(buffer) as Value, part) : part);
+    add(buffers[0], g.mul(valueOf(mean), samples * share));
+    add(buffers[1], g.mul(valueOf(variance), ((samples * count) / (count - 1)) * share));
+  }
+  return [...sums].map(([buffer, sum]) => renamed(fixed, sum, graphNames.statistic(buffer)));
 }

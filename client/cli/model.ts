@@ -8,7 +8,11 @@ import { note, print, printJson } from './output';
 import { whole } from './whole-number';
 import { count, plural, table } from './words';
 
-interface GradientOptions {
+interface Choice {
+  readonly train?: string[];
+  readonly freeze?: string[];
+}
+interface GradientOptions extends Choice {
   readonly batch: string;
   readonly targets?: string;
   readonly loss?: Loss;
@@ -16,18 +20,25 @@ interface GradientOptions {
   readonly json?: true;
 }
 
+/** What a job says as model.train and model.freeze. */
+const withChoice = (command: Command): Command =>
+  command
+    .option('--train <patterns...>', 'only parameters that match train')
+    .option('--freeze <patterns...>', 'parameters that match do not train: buffers that the file does not tell from parameters, for one');
+
 /** `smlt model gradients FILE`: one batch's loss and gradients, to compare with another framework's. */
 function gradientsCommand(): Command {
-  return new Command('gradients')
+  return withChoice(new Command('gradients'))
     .description("one batch's loss and gradients, to compare with your own framework's")
     .argument('<file>', 'ONNX model')
     .requiredOption('--batch <file>', "safetensors with the model's inputs by name, and the targets")
-    .option('--targets <name>', "the targets' name in the batch; not needed by a model that outputs its own loss")
+    .option('--targets <name>', "the targets' name in the batch; not needed by a model that outputs its own loss, nor by next-token")
     .addOption(new Option('--loss <loss>', 'the loss of the first output').choices(lossNames.filter((name) => name !== 'program')))
     .requiredOption('--out <file>', 'safetensors to write: loss, grad/<initialiser>, buffer_after/<running statistic>')
     .option('--json', 'print one JSON document')
-    .action(async (model: string, { batch, targets, loss, out, json }: GradientOptions) => {
-      const made = await writeGradients({ model, batch, targets, loss, out });
+    .action(async (model: string, { json, ...options }: GradientOptions) => {
+      const { out } = options;
+      const made = await writeGradients({ targets: undefined, loss: undefined, ...options, model });
       if (json)
         return printJson({
           loss: made.loss,
@@ -50,13 +61,13 @@ const exportHint = [
 
 /** `smlt model check FILE`: what would train, and what is doubtful about the export. */
 function checkCommand(): Command {
-  return new Command('check')
+  return withChoice(new Command('check'))
     .description('what an ONNX model holds, what of it would train, and what is doubtful about its export')
     .argument('<file>', 'ONNX model')
     .option('--batch-size <n>', 'samples that memory is estimated for', whole(1, 'a count, 1 or more'), 32)
     .option('--json', 'print one JSON document')
-    .action(async (file: string, { batchSize, json }: { batchSize: number; json?: true }) => {
-      const { problem, ...found } = inspectModel(await readOnnx(file), batchSize);
+    .action(async (file: string, { batchSize, json, ...choice }: Choice & { batchSize: number; json?: true }) => {
+      const { problem, ...found } = inspectModel(await readOnnx(file), batchSize, choice);
       if (problem) process.exitCode = EXIT.badInput;
       if (json) {
         const error = problem && { code: problem.code, message: problem.message, help: problem.help };

@@ -5,7 +5,7 @@ import type { RoundPlan } from '../../contracts/round';
 import { checkpointNames, extraRange, filledRanges, LOSSES_KEPT, wholeNames } from '../../contracts/step-names';
 import { slotCount } from '../../training/optimizers';
 import { counterLength } from '../../training/plateau';
-import { treeNodes } from '../../contracts/tree-nodes';
+import { treeNodes } from '../../training/tree';
 
 export interface NeededPartial {
   readonly name: string;

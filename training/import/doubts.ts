@@ -39,6 +39,12 @@ export function doubtsOf(graph: Graph, roles: ReadonlyMap<string, Role>): string
       `${few(shared)}: one tensor in several normalisation layers. Exporters merge tensors that are equal at first; training it ties the layers. Export without optimisation`,
     );
 
+  const padded = graph.nodes.filter(({ paddingIndex }) => paddingIndex !== undefined);
+  if (!signature && padded.length > 0)
+    doubts.push(
+      `${few(padded.map(({ inputs, paddingIndex }) => `row ${paddingIndex} of ${inputs[0]}`))}: zeros among random numbers, taken for padding (padding_idx), which does not train. If it shall train, begin it with other numbers`,
+    );
+
   const copies = graph.nodes.filter(({ op, inputs }) => op === 'Identity' && graph.initializers.has(inputs[0] ?? ''));
   if (copies.length > 0)
     doubts.push(
@@ -53,7 +59,7 @@ export function doubtsOf(graph: Graph, roles: ReadonlyMap<string, Role>): string
     );
 
   const buffers = parameters.filter((name) =>
-    /(^|[._])(\w*mask|pe|position_ids|inv_freq|freqs\w*|cos|sin|anchors?|rel\w*_index|relative_position\w*)$/.test(name),
+    /(^|[._])(\w*mask|pe|position_ids|inv_freq|freqs\w*|cos|sin|anchors?|rel\w*_index|relative_\w+|running_\w+|mean|std)$/.test(name),
   );
   if (!signature && buffers.length > 0)
     doubts.push(

@@ -70,7 +70,7 @@ export function inspectModel(onnx: Uint8Array, samples: number, choice: Paramete
 /** The training graph over a sum of outputs: what operators and shapes allow does not depend on the loss. */
 function attempt(graph: Graph, roles: ReadonlyMap<string, Role>, samples: number) {
   try {
-    const form = trainingForm(graph, (statistic) => roles.get(statistic) === 'statistic');
+    const form = trainingForm(graph, roles);
     const candidates = [...roles].flatMap(([name, role]) => (role === 'parameter' ? [name] : []));
     const inputs = graph.inputs.map(({ name, type, shape = [] }): Value => ({
       name,

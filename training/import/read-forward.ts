@@ -1,6 +1,8 @@
 import { SmltError } from '../../contracts/errors';
 import { decodeModel } from '../onnx/codec';
 import type { Graph, Node } from '../onnx/graph';
+import { withOwnStatistics } from './own-statistics';
+import { withPadding } from './padding';
 import { inSinglePrecision } from './single-precision';
 
 export const OLDEST_OPSET = 13;
@@ -19,7 +21,7 @@ export function readForward(bytes: Uint8Array): Graph {
       `the ONNX model uses operator set ${graph.opset}; expected ${OLDEST_OPSET} to ${NEWEST_OPSET}; export it with another one (torch.onnx.export(..., opset_version=18))`,
     );
   if (graph.outputs.length === 0) throw new SmltError('InvalidModel', 'the ONNX model has no output; expected at least one');
-  return { ...graph, nodes: named(graph.nodes) };
+  return withPadding(withOwnStatistics({ ...graph, nodes: named(graph.nodes) }));
 }
 
 /** Nodes are spoken of, and found again, by name. */

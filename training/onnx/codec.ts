@@ -101,6 +101,7 @@ function decodeNode(raw: RawNode, index: number): Node {
   const op = raw.opType ?? '';
   const name = raw.name || `${op}#${index}`;
   const source = sourceOf(raw);
+  const paddingIndex = op === 'Gather' ? paddingIndexOf(raw) : undefined;
   return {
     op,
     domain: raw.domain === 'ai.onnx' ? '' : (raw.domain ?? ''),
@@ -109,6 +110,7 @@ function decodeNode(raw: RawNode, index: number): Node {
     outputs: raw.output ?? [],
     attributes: Object.fromEntries((raw.attribute ?? []).map((attribute) => [attribute.name, decodeAttribute(attribute, `node ${name}`)])),
     ...(source !== undefined && { source }),
+    ...(paddingIndex !== undefined && { paddingIndex }),
   };
 }
 
@@ -121,6 +123,13 @@ function sourceOf({ docString = '', metadataProps = [] }: RawNode): string | und
   const frame = /File "([^"]+)", line (\d+)[^\n]*(?:\n\s*([^\n]+))?/.exec(trace);
   if (frame) return `${frame[1]}:${frame[2]}${frame[3] === undefined ? '' : `: ${frame[3].trim()}`}`;
   return /# (\S+:\d+)(?::\d+)?/.exec(trace)?.[1];
+}
+
+/** torch.export keeps the call that a node stands for: `aten.embedding.default(args = (%weight, %ids, 0), kwargs = {})`. */
+function paddingIndexOf({ metadataProps = [] }: RawNode): number | undefined {
+  const call = metadataProps.find(({ key }) => key === 'pkg.torch.onnx.fx_node')?.value ?? '';
+  const index = /aten\.embedding\.default\]?\(args = \(%[^,]+, %[^,]+, (\d+)/.exec(call)?.[1];
+  return index === undefined ? undefined : Number(index);
 }
 
 const utf8 = (bytes: Uint8Array | undefined): string => protobuf.util.utf8.read(bytes ?? new Uint8Array(), 0, bytes?.length ?? 0);

@@ -37,6 +37,8 @@ export interface Node {
   readonly attributes: Attributes;
   /** The line of the user's code that made it, where the exporter kept it. */
   readonly source?: string;
+  /** Of a Gather: the row that no gradient reaches, PyTorch's `padding_idx`, which ONNX cannot say. */
+  readonly paddingIndex?: number;
 }
 
 export interface ValueInfo {

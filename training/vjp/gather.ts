@@ -63,8 +63,11 @@ export const gatherRules: Record<string, Rule> = {
         const axis = axisOf(at.int('axis', 0), data.shape.length);
         const [before, after] = [data.shape.slice(0, axis), data.shape.slice(axis + 1)];
         const count = elementsOf(indices);
-        const updates = g.reshape(dY, [...before, count, ...after]);
-        const along = g.reshape(fromStart(g, indices, data.shape[axis] ?? 1), [...before.map(() => 1), count, ...after.map(() => 1)]);
+        const padding = at.node.paddingIndex;
+        const rows = g.reshape(dY, [...before, count, ...after]);
+        const aligned = [...before.map(() => 1), count, ...after.map(() => 1)];
+        const updates = padding === undefined ? rows : g.where(g.compare('Equal', g.reshape(indices, aligned), padding), 0, rows);
+        const along = g.reshape(fromStart(g, indices, data.shape[axis] ?? 1), aligned);
         return g.scatterAdd(data.shape, g.expand(along, updates.shape), updates, axis);
       },
     }),

@@ -25,7 +25,7 @@ export const normRules: Record<string, Rule> = {
   /**
    * Training mode over the micro-batch, momentum 0, so that outputs 1 and 2 are the batch's mean and biased variance.
    *   dx̂ = dY γ   dX as above over all axes but the channel   dγ = Σ dY x̂   dβ = Σ dY
-   * Without training_mode the statistics are constants: dX = dY γ inv.
+   * Without training_mode the statistics are inputs: dX = dY γ inv, dmean = -Σ dY γ inv, dvar = -½ γ inv³ Σ dY (X - mean).
    * Source: ONNX BatchNormalization-15; Ioffe & Szegedy 2015.
    */
   BatchNormalization: row(['X', 'scale', 'B', 'mean', 'var'], {
@@ -41,6 +41,13 @@ export const normRules: Record<string, Rule> = {
           scale: () => g.mul(g.sum(g.mul(dY, g.sub(X, along(mean))), axes), inverse()),
           B: () => g.sum(dY, axes),
           X: () => g.mul(dY, along(g.mul(scale, inverse()))),
+          // Where they are computed from the samples, by layers that keep no running statistics.
+          mean: () => g.neg(g.mul(g.sum(dY, axes), g.mul(scale, inverse()))),
+          var: () => {
+            const inv = inverse();
+            const cubed = g.mul(inv, g.mul(inv, inv));
+            return g.mul(g.sum(g.mul(dY, g.sub(X, along(mean))), axes), g.mul(g.mul(scale, cubed), -0.5));
+          },
         };
       }
       const inv = () => g.unary('Reciprocal', g.unary('Sqrt', g.add(at.output(2), at.float('epsilon', 1e-5))));

@@ -6,7 +6,7 @@ import { encodeModel } from '../../../training/onnx/codec';
 import type { Attribute, Attributes, Graph, Node, Tensor } from '../../../training/onnx/graph';
 import { dataOf, float, int, ints, intTensor, sizeOf, text } from '../../../training/onnx/graph';
 import { bitsAt, streamOf } from '../../../training/random';
-import { trainingBatchNorm, ZERO } from '../../../training/training-form';
+import { trainingBatchNorm, ZERO } from '../../../training/batch-norm';
 import type { Array64, Options } from '../reference/arrays';
 import { reference } from '../reference/index';
 import type { Input, Row } from './row';
@@ -68,7 +68,7 @@ export function graphOf({ op, options = {}, use, opset = 20 }: Row, prepared: re
   if (op === 'BatchNormalization') {
     // The form that prepare.ts gives it.
     initializers.set(ZERO, { type: 'float32', shape: [], data: Float32Array.of(0) });
-    nodes = trainingBatchNorm(nodes[0]!, ['mean', 'variance']);
+    nodes = trainingBatchNorm(nodes[0]!, ['mean', 'variance'], () => true);
   }
   nodes.push(...ending(use));
   return { name: op, opset, nodes, initializers, inputs: [], outputs: [{ name: 'y', type: 'float32', shape: undefined }] };
