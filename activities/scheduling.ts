@@ -20,7 +20,7 @@ import {
   type PastTrial,
 } from '../scheduler';
 import { sha256Hex } from '../storage/digest';
-import { blockElements, cutLanes, cutRanges } from '../training/cut';
+import { blockElements, cutLanes, cutRanges } from '../contracts/cut';
 import { slotCount } from '../training/optimizers';
 import type { EngineDependencies } from './dependencies';
 import { decodeRecord, encodeRecord, findRecord } from './records';

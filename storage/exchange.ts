@@ -5,10 +5,17 @@ export interface WaitOptions {
 
 /** Counted in the exchange itself, so that what is billed and what docs/synchronisation.md promises can be compared. */
 export interface ExchangeTraffic {
+  /** As stored: value and header of every one that this side has written, or read. */
   bytesWritten: number;
   bytesRead: number;
+  /** Calls of `putValue`, and of `get` and `getInto`, whether or not there was something to move. */
+  puts: number;
+  gets: number;
+  /** Calls of any kind. */
   requests: number;
 }
+
+export const noTraffic = (): ExchangeTraffic => ({ bytesWritten: 0, bytesRead: 0, puts: 0, gets: 0, requests: 0 });
 
 /**
  * The parameter store: low-latency and volatile; anything in it may vanish at any moment, which costs time, never bits.

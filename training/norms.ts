@@ -1,5 +1,5 @@
 import type { Span } from '../contracts/names';
-import { isPowerOfTwo, treeNodes } from './tree';
+import { isPowerOfTwo, treeNodes } from '../contracts/tree-nodes';
 
 /*
  * The gradient's global norm, the same bits for every cut into ranges: squares are added in float64 inside each block, then

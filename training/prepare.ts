@@ -2,7 +2,7 @@ import { SmltError } from '../contracts/errors';
 import { LOSS_WEIGHT, type Loss } from '../contracts/loss';
 import type { Layer } from '../contracts/model';
 import type { Program } from '../contracts/program';
-import { blockElements } from './cut';
+import { blockElements } from '../contracts/cut';
 import type { FeatureBinding } from './import/features';
 import { bindFeatures } from './import/features';
 import { rolesOf } from './import/parameters';

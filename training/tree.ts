@@ -1,4 +1,5 @@
 import type { Span } from '../contracts/names';
+import { checkTotal, isPowerOfTwo, treeNodes } from '../contracts/tree-nodes';
 import { add, HeapVectors, type Vectors } from './kernels';
 
 /*
@@ -6,29 +7,6 @@ import { add, HeapVectors, type Vectors } from './kernels';
  * 1. A node's sum is (sum of its left half) + (sum of its right half), elementwise, rounded to float32.
  * 2. So who adds which part, and what arrives when, cannot change a bit.
  */
-
-export function isPowerOfTwo(n: number): boolean {
-  return n >= 1 && Number.isInteger(Math.log2(n));
-}
-
-function checkTotal(total: number): void {
-  if (!isPowerOfTwo(total)) throw new Error(`tree over ${total} leaves: expected a power of two`);
-}
-
-/** The largest nodes of the tree over [0, total) that lie inside the span, from left to right: one when it is aligned. */
-export function treeNodes(span: Span, total: number): Span[] {
-  checkTotal(total);
-  if (span.start < 0 || span.end > total || span.start > span.end)
-    throw new Error(`span ${span.start}-${span.end}: expected a span inside 0-${total}`);
-  const nodes: Span[] = [];
-  for (let start = span.start; start < span.end;) {
-    let size = total;
-    while (start % size !== 0 || start + size > span.end) size /= 2;
-    nodes.push({ start, end: start + size });
-    start += size;
-  }
-  return nodes;
-}
 
 export interface NodeSum {
   readonly node: Span;

@@ -5,7 +5,7 @@ import { SmltError } from '../../contracts/errors';
 import type { PythonModel } from '../../contracts/model';
 import type { Program } from '../../contracts/program';
 import type { ObjectStore } from '../../storage/object-store';
-import { blockElements } from '../../training/cut';
+import { blockElements } from '../../contracts/cut';
 import { measure } from '../../training/metrics';
 import { decodeSafetensors } from '../../training/safetensors';
 import { bytesOf, jsonBytes } from '../bytes';

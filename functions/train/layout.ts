@@ -5,7 +5,7 @@ import type { RoundPlan } from '../../contracts/round';
 import { checkpointNames, extraRange, filledRanges, LOSSES_KEPT, wholeNames } from '../../contracts/step-names';
 import { slotCount } from '../../training/optimizers';
 import { counterLength } from '../../training/plateau';
-import { treeNodes } from '../../training/tree';
+import { treeNodes } from '../../contracts/tree-nodes';
 
 export interface NeededPartial {
   readonly name: string;

@@ -18,7 +18,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SmltError } from '../../contracts/errors';
 import { exchangeFrames, type Frame, type FrameHeader } from '../frame';
-import { checkRoom, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
+import { checkRoom, noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
 import { checkPrefix } from '../prefix';
 import { failedWith, fileFault, isAbsent } from './faults';
 import { fullPath, nameOfPath, pathOfName } from '../inbox-paths';
@@ -38,11 +38,11 @@ const readAtOnce = 2 ** 30;
  * 1. A value appears whole: written aside, then linked, which also decides who was first.
  * 2. What is corrupt is deleted by whoever finds it, and counts as absent.
  * 3. Any file or folder may vanish at any moment; a writer makes its folder again, a reader sees nothing.
- * 4. Traffic is the bytes of values that were really moved, and one request a call.
+ * 4. Traffic is the bytes that were really moved, headers included, and one request a call.
  */
 export class TmpfsExchange implements Exchange {
   readonly uri: string;
-  readonly traffic: ExchangeTraffic = { bytesWritten: 0, bytesRead: 0, requests: 0 };
+  readonly traffic: ExchangeTraffic = noTraffic();
   private readonly watch: InboxWatch;
   private sweptAtMs = Date.now();
 
@@ -78,6 +78,7 @@ export class TmpfsExchange implements Exchange {
     const path = this.pathOf(name);
     const frame = exchangeFrames.frameOf(parts);
     this.traffic.requests++;
+    this.traffic.puts++;
     for (;;) {
       const stored = this.header(path) ?? (this.putIfAbsent(path, frame, parts) ? frame : this.header(path));
       if (stored === undefined) continue; // it was corrupt, or swept in between
@@ -90,11 +91,12 @@ export class TmpfsExchange implements Exchange {
     signal?.throwIfAborted();
     const path = this.pathOf(name);
     this.traffic.requests++;
+    this.traffic.gets++;
     const value = withFile(path, (file) => {
       const header = readHeader(file, path);
       return readValue(file, new Uint8Array(Buffer.allocUnsafeSlow(header.bytes).buffer), header, path);
     });
-    this.traffic.bytesRead += value?.byteLength ?? 0;
+    if (value) this.traffic.bytesRead += exchangeFrames.headerBytes + value.byteLength;
     return value;
   }
 
@@ -102,8 +104,9 @@ export class TmpfsExchange implements Exchange {
     signal?.throwIfAborted();
     const path = this.pathOf(name);
     this.traffic.requests++;
+    this.traffic.gets++;
     const value = withFile(path, (file) => readValue(file, into, checkRoom(readHeader(file, path), into, name), path));
-    this.traffic.bytesRead += value?.byteLength ?? 0;
+    if (value) this.traffic.bytesRead += exchangeFrames.headerBytes + value.byteLength;
     return value !== undefined;
   }
 
@@ -274,7 +277,7 @@ export class TmpfsExchange implements Exchange {
         try {
           writeFile(aside, [frame.header, ...parts]);
           linkSync(aside, path);
-          this.traffic.bytesWritten += frame.bytes;
+          this.traffic.bytesWritten += exchangeFrames.headerBytes + frame.bytes;
           return true;
         } catch (error) {
           if (failedWith(error, 'EEXIST')) return false;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SmltError } from '../../contracts/errors';
-import { checkRoom, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
+import { checkRoom, noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
 import { exchangeFrames, type FrameHeader } from '../frame';
 import { checkPrefix } from '../prefix';
 import { cutViews } from '../views';
@@ -36,11 +36,11 @@ export interface RedisSettings {
  * 2. The data goes first, then the notice, in one pipeline. The notice is a hint; the key is the truth.
  * 3. What is cut, changed or lacks a part is deleted by whoever finds it, and counts as absent.
  * 4. Every key dies after two hours. Credentials come from the environment, never from the URI.
- * 5. Traffic is the bytes of values that were really stored or read, and one request a call.
+ * 5. Traffic is the bytes that were really stored or read, headers included, and one request a call.
  */
 export class RedisExchange implements Exchange {
   readonly uri: string;
-  readonly traffic: ExchangeTraffic = { bytesWritten: 0, bytesRead: 0, requests: 0 };
+  readonly traffic: ExchangeTraffic = noTraffic();
   private readonly keys: RedisKeys;
   private readonly location: RedisLocation;
   private readonly patienceMs: number;
@@ -83,6 +83,7 @@ export class RedisExchange implements Exchange {
     const frame = exchangeFrames.frameOf(parts);
     const [first = [], ...more] = cutViews(parts, chunkBytes);
     this.traffic.requests++;
+    this.traffic.puts++;
     const life = ['PX', String(lifeMs)];
     const put = async (redis: RespConnection): Promise<boolean> => {
       const chunks = more.map((views, i) => redis.command(['SET', this.keys.chunk(name, frame.digest, i + 1), views, ...life]));
@@ -94,7 +95,7 @@ export class RedisExchange implements Exchange {
     for (;;) {
       const options = { signal, neededBytes: frame.bytes + headerBytes * (1 + more.length) };
       if (await this.ask(`writing ${name}`, this.writing, put, options)) {
-        this.traffic.bytesWritten += frame.bytes;
+        this.traffic.bytesWritten += headerBytes + frame.bytes;
         return;
       }
       const stored = await this.storedHeader(name, signal);
@@ -203,6 +204,7 @@ export class RedisExchange implements Exchange {
   private async read(name: string, into: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
     const head = this.keys.head(name);
     this.traffic.requests++;
+    this.traffic.gets++;
     return this.orAbsent(name, () =>
       this.ask(
         `reading ${name}`,
@@ -237,7 +239,7 @@ export class RedisExchange implements Exchange {
           const cut = read.findIndex((length, i) => length !== chunks[i]!.byteLength);
           if (cut >= 0) throw new SmltError('ObjectCorrupt', `${name}: part ${cut + 2} of ${chunks.length + 1} is not there, or cut`);
           exchangeFrames.checkValue(value, stored, name);
-          this.traffic.bytesRead += stored.bytes;
+          this.traffic.bytesRead += headerBytes + stored.bytes;
           return value;
         },
         { signal },

@@ -19,7 +19,7 @@ import { trainRound } from '../../functions/train/handler';
 import { readWeights } from '../../functions/weights';
 import type { World } from '../../functions/world';
 import { openExchange, openObjectStore, type Exchange, type ObjectStore } from '../../storage';
-import { cutLanes, cutRanges } from '../../training/cut';
+import { cutLanes, cutRanges } from '../../contracts/cut';
 import { finishManifest, packDataSet } from '../../training/data-set';
 import { laneBatches } from '../../training/lanes';
 

@@ -68,7 +68,7 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
       expect(Buffer.compare(memory.subarray(64, 64 + 1_500_000), filled(7, 1_500_000))).toBe(0);
       expect([memory[63], memory[64 + 1_500_000]]).toEqual([0, 0]);
       expect(await other.getInto(params(2), memory.subarray(0, 4))).toBe(false);
-      expect(other.traffic).toMatchObject({ bytesRead: 1_500_000, requests: 2 });
+      expect(other.traffic).toMatchObject({ bytesRead: 1_500_024, gets: 2, requests: 2 });
     });
 
     it('says so when the room is not as long as the value', async () => {
@@ -310,13 +310,13 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
       },
     );
 
-    it('counts the bytes of values and its requests, and each value only where it was moved', async () => {
+    it('counts bytes with their headers, puts, gets and all requests, and each value only where it was moved', async () => {
       await exchange.putValue(params(1), [filled(1, 300), filled(2, 700)]);
       await other.putValue(params(1), [filled(1, 300), filled(2, 700)]);
       await other.get(params(1));
       await other.get(params(2));
-      expect(exchange.traffic).toEqual({ bytesWritten: 1_000, bytesRead: 0, requests: 1 });
-      expect(other.traffic).toEqual({ bytesWritten: 0, bytesRead: 1_000, requests: 3 });
+      expect(exchange.traffic).toEqual({ bytesWritten: 1_024, bytesRead: 0, puts: 1, gets: 0, requests: 1 });
+      expect(other.traffic).toEqual({ bytesWritten: 0, bytesRead: 1_024, puts: 1, gets: 2, requests: 3 });
     });
   });
 });

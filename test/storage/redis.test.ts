@@ -35,7 +35,7 @@ redisServer.describe('Redis exchange against a real server', (binary) => {
     const into = new Uint8Array(bytes);
     expect(await exchange.getInto(params(1), into)).toBe(true);
     expect(Buffer.compare(into, value)).toBe(0);
-    expect(exchange.traffic).toEqual({ bytesWritten: bytes, bytesRead: 2 * bytes, requests: 3 });
+    expect(exchange.traffic).toEqual({ bytesWritten: bytes + 24, bytesRead: 2 * (bytes + 24), puts: 1, gets: 2, requests: 3 });
     await exchange.delete([params(1)]);
     expect(await server.run('DBSIZE')).toBe(0);
   });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { blockElements, cutLanes, cutRanges } from '../../training/cut';
-import { treeNodes } from '../../training/tree';
+import { blockElements, cutLanes, cutRanges } from '../../contracts/cut';
+import { treeNodes } from '../../contracts/tree-nodes';
 
 const nodesOf = (borders: number[], lanes: number) =>
   borders.slice(1).reduce((sum, end, i) => sum + treeNodes({ start: borders[i]!, end }, lanes).length, 0);

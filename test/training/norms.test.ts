@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { blockElements, cutRanges } from '../../training/cut';
+import { blockElements, cutRanges } from '../../contracts/cut';
 import { clipFactor, globalNorm, rangeNorms, scaleBy } from '../../training/norms';
 import { bitsAt, streamOf } from '../../training/random';
 

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import type { Span } from '../../contracts/names';
 import { HeapVectors } from '../../training/kernels';
 import { uniformBits } from '../../training/random';
-import { LaneSums, NodeSums, treeNodes, type NodeSum } from '../../training/tree';
+import { treeNodes } from '../../contracts/tree-nodes';
+import { LaneSums, NodeSums, type NodeSum } from '../../training/tree';
 
 /** Numbers of very unlike sizes, so that another order of adding shows. */
 const laneVector = (lane: number, length: number, key = 1) =>

@@ -45,7 +45,7 @@ export class MemoryObjectStore implements ObjectStore {
 /** The exchange of simulated functions: it holds the newest complete step of every running round, as the clock stands. */
 export class SimulatedExchange implements Exchange {
   readonly uri = 'simulated:';
-  readonly traffic = { bytesWritten: 0, bytesRead: 0, requests: 0 };
+  readonly traffic = { bytesWritten: 0, bytesRead: 0, puts: 0, gets: 0, requests: 0 };
   constructor(private readonly platform: () => SimulatedPlatform) {}
 
   putValue(): Promise<void> {

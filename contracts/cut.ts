@@ -1,5 +1,5 @@
-import { SmltError } from '../contracts/errors';
-import { treeNodes } from './tree';
+import { SmltError } from './errors';
+import { treeNodes } from './tree-nodes';
 
 /*
  * Who does what. A cut never changes bits (lanes and ranges are fixed), only how much is sent and who waits.
