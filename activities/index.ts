@@ -8,6 +8,7 @@ import { createRoundActivities } from './rounds';
 import { createRunActivities } from './runs';
 import { createSchedulingActivities } from './scheduling';
 import { createTrainingActivities } from './training';
+import { createValidationActivities } from './validation';
 
 /** Everything the workflows ask of the world, bound to it. */
 export function createActivities(engine: EngineDependencies) {
@@ -18,6 +19,7 @@ export function createActivities(engine: EngineDependencies) {
     ...createTrainingActivities(engine),
     ...createRoundActivities(engine),
     ...createEvaluationActivities(engine),
+    ...createValidationActivities(engine),
     ...createDeploymentActivities(engine),
     ...createCleanupActivities(engine),
   };

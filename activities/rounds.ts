@@ -165,7 +165,7 @@ async function sweep(exchange: Exchange, store: ObjectStore, plan: RoundPlan, ma
   const kept = start.kind === 'stored' ? start.step : manifest.step;
   const old = (await store.list(names.track(plan))).filter((name) => {
     const step = /\/checkpoints\/(\d+)\//.exec(name)?.[1];
-    return step !== undefined && Number(step) < kept;
+    return step !== undefined && Number(step) < kept && Number(step) !== plan.keepStep;
   });
   await store.delete(old);
 }

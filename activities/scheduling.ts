@@ -2,6 +2,7 @@ import { canonicalJson } from '../contracts/canonical-json';
 import { smallerIsBetter } from '../contracts/metrics';
 import { names, type TrackId } from '../contracts/names';
 import type { WeightsReference } from '../contracts/functions';
+import type { EarlyStopping } from '../contracts/validation';
 import { parseJob, type Job } from '../contracts/job';
 import type { Grant } from '../contracts/money';
 import type { Carried } from '../contracts/pipeline';
@@ -26,6 +27,7 @@ import type { EngineDependencies } from './dependencies';
 import { decodeRecord, encodeRecord, findRecord } from './records';
 import { LOSS_WINDOW } from '../contracts/step-names';
 import { checkpointOf, readContext, readManifest } from './rounds';
+import { keptStep } from './validation';
 
 /** Waits of the step protocol; a worker raises them to twice its own median step (contracts.md section 3). */
 const TIMES = { waitMs: 1_000, giveUpMs: 30_000, lookMs: 1_000, marginMs: 5_000 };
@@ -53,6 +55,13 @@ export interface NextQuestion {
   readonly round: number;
   readonly step: number;
   readonly untilStep: number;
+  /** The next validation: no round crosses it. */
+  readonly pauseAtStep?: number | undefined;
+  /** Where the work is forecast to end, if that is known and earlier; plans are made for it. */
+  readonly plannedStep?: number | undefined;
+  readonly earlyStopping?: EarlyStopping | undefined;
+  /** The work may end at any step, so no forecast of its rest refuses it. */
+  readonly openEnded?: boolean | undefined;
   /** The committed round to start from; null starts from the program's initial parameters. */
   readonly from: WeightsReference | null;
   readonly grant: Grant;
@@ -176,8 +185,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
   }
 
   function schedulerInput(question: NextQuestion, { job, program, recipeBody }: TrackContext) {
-    const { grant, wholeGoal, accepted, switches, nowMs, spentNanoUsd, step, untilStep, current, observations, phase, probesLeft, forbidden } =
-      question;
+    const { grant, wholeGoal, accepted, switches, nowMs, spentNanoUsd, step, current, observations, phase, probesLeft, forbidden } = question;
+    const { untilStep, plannedStep = untilStep, openEnded } = question;
     const minimize = job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost');
     const { limits, prices } = platform;
     return {
@@ -189,7 +198,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       nowMs,
       spentNanoUsd,
       reservedNanoUsd: 0,
-      remainingSteps: untilStep - step,
+      remainingSteps: Math.max(1, Math.min(untilStep, plannedStep) - step),
+      ...(openEnded ? { openEnded } : {}),
       stepsDone: step,
       ...(current ? { current } : {}),
       observations: [...observations],
@@ -225,11 +235,11 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     { job, program, recipeBody }: TrackContext,
     { allocation, reason }: Decision & { kind: 'run' | 'probe' },
   ): Promise<RoundPlan> {
-    const { run, track, recipe, round, step, untilStep, from } = question;
+    const { run, track, recipe, round, step, untilStep, pauseAtStep = Infinity, from } = question;
     const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
     // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
     const windowEnd = (Math.floor(step / LOSS_WINDOW) + 1) * LOSS_WINDOW;
-    const last = Math.min(step + (job.allocation.stepsPerRound ?? allocation.steps), untilStep, windowEnd);
+    const last = Math.min(step + (job.allocation.stepsPerRound ?? allocation.steps), untilStep, pauseAtStep, windowEnd);
     return {
       formatVersion: 1,
       run,
@@ -256,6 +266,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       },
       reproducibility: job.reproducibility ?? (platform.uniformCpus ? 'bits' : 'values'),
       reason,
+      ...defined({ keepStep: await keptStep(store, question, question.earlyStopping) }),
       ...(program.python && { python: program.python }),
     };
   }

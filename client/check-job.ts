@@ -105,13 +105,14 @@ function checkSplits(job: Job, dataSets: Partial<Record<Split, DataSetManifest>>
 }
 
 /** What the loss and the required metrics expect of the targets. Returns true, so that the model is checked only after it. */
-function checkLoss({ loss, evaluate, tune }: Job, { target }: DataSetManifest): true {
+function checkLoss({ loss, evaluate, tune, training: { until, earlyStopping } }: Job, { target }: DataSetManifest): true {
   const { kind } = settingsOf(loss);
   const found = target.kind === 'class' ? `class labels (${target.classes} classes)` : `values (width ${target.width})`;
   if (target.kind === 'class' && ['mse', 'mae', 'huber', 'kl-divergence'].includes(kind))
     throw new SmltError('InvalidSpec', `loss: ${kind} needs values, and data.train has ${found}; use softmax-cross-entropy`);
   const known = metricsFor(loss, target);
-  const asked = [...Object.keys(evaluate?.require ?? {}), ...(tune ? [tune.metric.replace('validation.', '')] : [])];
+  const compared = [tune, until, earlyStopping].flatMap((asking) => (asking ? [asking.metric.replace('validation.', '')] : []));
+  const asked = [...Object.keys(evaluate?.require ?? {}), ...compared];
   const stranger = asked.find((metric) => !known.some((name) => name === metric));
   if (stranger !== undefined)
     throw new SmltError('InvalidSpec', `${stranger} is no measure of ${kind} on data.train's ${found}; use ${known.join(', ')}`);

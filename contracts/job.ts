@@ -2,11 +2,12 @@ import { z } from 'zod';
 import { SmltError } from './errors';
 import { closestIssues } from './closest-issues';
 import { Loss } from './loss';
-import { MetricName, metricNames } from './metrics';
+import { MetricName } from './metrics';
 import { Model } from './model';
 import { Optimizer, WeightAverage } from './optimizer';
 import { Schedule } from './schedule';
 import { Duration, Instant } from './units';
+import { EarlyStopping, Until, ValidationMetric } from './validation';
 
 const isPowerOfTwo = (n: number) => Number.isInteger(Math.log2(n));
 const Steps = z.int('expected a whole number').min(1, 'expected at least 1');
@@ -24,10 +25,19 @@ export const Training = z
     weightAverage: WeightAverage.optional(),
     /** Global-norm gradient clipping; left out: none. */
     clipNorm: z.number().positive('expected more than 0').optional(),
+    /** Ends earlier than the steps or epochs say, by what is measured on data.validation. */
+    until: Until.optional(),
+    earlyStopping: EarlyStopping.optional(),
+    /** Steps between two validations; left out: an epoch's. */
+    validateEverySteps: Steps.optional(),
   })
   .refine((t) => (t.epochs === undefined) !== (t.steps === undefined), {
     error: 'expected either epochs or steps, not both and not neither',
     path: ['epochs'],
+  })
+  .refine((t) => t.validateEverySteps === undefined || t.until !== undefined || t.earlyStopping !== undefined, {
+    error: 'nothing asks for validations; add until or earlyStopping, or leave it out',
+    path: ['validateEverySteps'],
   })
   .refine((t) => t.batchSize >= t.lanes, {
     error: 'expected a batch of at least one sample a lane: raise batchSize or lower lanes',
@@ -52,12 +62,7 @@ export type SearchRange = z.output<typeof SearchRange>;
 export const Tune = z.strictObject({
   trials: z.int().min(1).max(1000),
   parameters: z.record(z.string().startsWith('training.', 'expected a path that starts with training.'), SearchRange),
-  metric: z
-    .enum(
-      metricNames.map((name) => `validation.${name}` as const),
-      `expected validation. and one of ${metricNames.join(', ')}`,
-    )
-    .default('validation.loss'),
+  metric: ValidationMetric.default('validation.loss'),
   sampler: z.enum(['tpe', 'random']).default('tpe'),
   parallelism: z.int().min(1).max(64).default(2),
   /** Share of the steps at which trials are compared; the worse half of each rung is pruned. */
@@ -73,32 +78,37 @@ export const Goal = z.strictObject({
 });
 export type Goal = z.output<typeof Goal>;
 
-export const Job = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes'),
-  /** URIs of data-set prefixes (paths relative to the job file, in a job file). */
-  data: z.strictObject({ train: z.string().min(1), validation: z.string().min(1).optional(), test: z.string().min(1).optional() }),
-  model: Model,
-  loss: Loss,
-  training: Training,
-  tune: Tune.optional(),
-  evaluate: z.strictObject({ require: z.partialRecord(MetricName, z.number()).optional() }).optional(),
-  deploy: z
-    .strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes') })
-    .optional(),
-  goal: Goal.default({}),
-  /** Bounds on what the scheduler may choose. */
-  allocation: z
-    .strictObject({
-      minWorkers: Steps.optional(),
-      maxWorkers: Steps.optional(),
-      memoryMib: z.int().min(128).max(10_240).optional(),
-      /** Fixes the steps a round: 1 makes every iteration a batch of activities. */
-      stepsPerRound: Steps.optional(),
-    })
-    .refine(({ minWorkers = 1, maxWorkers = Infinity }) => minWorkers <= maxWorkers, { error: 'expected at most maxWorkers', path: ['minWorkers'] })
-    .default({}),
-  reproducibility: z.enum(['bits', 'values']).optional(),
-});
+export const Job = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes'),
+    /** URIs of data-set prefixes (paths relative to the job file, in a job file). */
+    data: z.strictObject({ train: z.string().min(1), validation: z.string().min(1).optional(), test: z.string().min(1).optional() }),
+    model: Model,
+    loss: Loss,
+    training: Training,
+    tune: Tune.optional(),
+    evaluate: z.strictObject({ require: z.partialRecord(MetricName, z.number()).optional() }).optional(),
+    deploy: z
+      .strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes') })
+      .optional(),
+    goal: Goal.default({}),
+    /** Bounds on what the scheduler may choose. */
+    allocation: z
+      .strictObject({
+        minWorkers: Steps.optional(),
+        maxWorkers: Steps.optional(),
+        memoryMib: z.int().min(128).max(10_240).optional(),
+        /** Fixes the steps a round: 1 makes every iteration a batch of activities. */
+        stepsPerRound: Steps.optional(),
+      })
+      .refine(({ minWorkers = 1, maxWorkers = Infinity }) => minWorkers <= maxWorkers, { error: 'expected at most maxWorkers', path: ['minWorkers'] })
+      .default({}),
+    reproducibility: z.enum(['bits', 'values']).optional(),
+  })
+  .refine(({ training, data }) => (training.until === undefined && training.earlyStopping === undefined) || data.validation !== undefined, {
+    error: 'training.until and training.earlyStopping are measured on it; add a validation set, or leave them out',
+    path: ['data', 'validation'],
+  });
 export type Job = z.output<typeof Job>;
 export type JobInput = z.input<typeof Job>;
 

@@ -47,6 +47,8 @@ export const names = {
   run: (run: string) => `runs/${run}/`,
   spec: (run: string, index: number) => `runs/${run}/specs/${index}`,
   record: (run: string) => `runs/${run}/record`,
+  /** What a run's weights came to on data.validation, from time to time. */
+  validations: (run: string) => `runs/${run}/validations`,
   stageResult: (run: string, stage: string, inputDigest: string) => `runs/${run}/results/${stage}/${inputDigest}`,
   evaluation: (run: string, modelDigest: string, part: number) => `runs/${run}/evaluations/${modelDigest}/${part}`,
   /** A file that a job brought along, under its own digest. */

@@ -4,6 +4,7 @@ import { Goal, Job } from './job';
 import { Metrics } from './metrics';
 import { Bill, Grant, Ledger, Stage } from './money';
 import { Allocation } from './round';
+import { ValidationPoint } from './validation';
 
 export const TASK_QUEUE = 'smlt';
 export const FINAL_TRACK = 'train';
@@ -59,6 +60,8 @@ export const Carried = z.object({
   forbidden: z.object({ memoryMibBelow: z.int().optional(), workersAbove: z.int().optional() }),
   accepted: z.object({ totalNanoUsdP95: z.number(), finishAtMsP95: z.number() }).optional(),
   switches: z.int().default(0),
+  /** Where the work is forecast to end. */
+  plannedStep: z.int().optional(),
   startedAtMs: z.number(),
 });
 export type Carried = z.output<typeof Carried>;
@@ -106,6 +109,8 @@ export const TrackResult = z.object({
   bill: Bill,
   observations: z.array(z.unknown()),
   journal: z.array(JournalEntry),
+  /** The newest, by rising step. */
+  validations: z.array(ValidationPoint).default([]),
 });
 export type TrackResult = z.output<typeof TrackResult>;
 
@@ -169,6 +174,8 @@ export const RunRecord = z.object({
   deadlineAtMs: z.number().nullable(),
   journal: z.array(JournalEntry),
   trials: z.array(Trial),
+  /** How the weights did on data.validation while they trained, by rising step. */
+  validations: z.array(ValidationPoint).default([]),
   /** What tune judges trials by, and its best one so far. */
   tune: z.object({ metric: z.string(), best: z.int().nullable() }).nullable(),
   /** Values of another host that were taken over (`reproducibility: values`): where there are any, bits are not promised. */
@@ -182,11 +189,11 @@ export const RunRecord = z.object({
 });
 export type RunRecord = z.output<typeof RunRecord>;
 
-/** What changed in a record since it was last written; of journal and trials only the entries that are new or other. */
+/** What changed in a record since it was last written; of journal, trials and validations only the entries that are new or other. */
 export type RecordChange = Partial<RunRecord>;
 
-/** A record after a change. Entries are known by track and round, trials by index, so a repeated change changes nothing. */
-export function changeRecord(record: RunRecord, { journal = [], trials = [], ...change }: RecordChange): RunRecord {
+/** A record after a change. Entries are known by track and round, trials by index, validations by step, so a repeated change changes nothing. */
+export function changeRecord(record: RunRecord, { journal = [], trials = [], validations = [], ...change }: RecordChange): RunRecord {
   const isNew = ({ track, round }: JournalEntry) => !journal.some((entry) => entry.track === track && entry.round === round);
   const isSame = ({ index }: Trial) => !trials.some((trial) => trial.index === index);
   return {
@@ -194,6 +201,7 @@ export function changeRecord(record: RunRecord, { journal = [], trials = [], ...
     ...change,
     journal: [...record.journal.filter(isNew), ...journal].slice(-KEPT_JOURNAL),
     trials: [...record.trials.filter(isSame), ...trials].sort((a, b) => a.index - b.index),
+    validations: [...record.validations.filter(({ step }) => !validations.some((point) => point.step === step)), ...validations].slice(-KEPT_JOURNAL),
   };
 }
 /** Decisions that the stored record keeps; every round's own reason lies in its plan as well. */

@@ -73,6 +73,8 @@ export const RoundPlan = z.object({
   times: TimeConstants,
   reproducibility: z.enum(['bits', 'values']),
   reason: z.string(),
+  /** A step whose checkpoint is kept beside the newest: the best one so far. */
+  keepStep: Step.optional(),
   /** What its functions run on, where the program is Python code. */
   python: PythonRuntime.optional(),
 });

@@ -88,6 +88,8 @@ export const DecisionInput = z.object({
   /** Kept for later stages: never spent by this one. */
   reservedNanoUsd: NanoUsd,
   remainingSteps: z.int().min(0),
+  /** The work ends at a target, not at a number of steps: the rest is a forecast, and no forecast refuses. */
+  openEnded: z.boolean().default(false),
   stepsDone: z.int().min(0),
   current: Allocation.optional(),
   observations: z.array(Observation),

@@ -77,10 +77,10 @@ export function decideNext(request: DecisionRequest): Decision {
 
 /** A goal out of reach is said once something has been seen, before much is spent. */
 function refuse(plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): Decision | undefined {
-  const { observations, accepted, stepsDone, remainingSteps, phase } = input;
+  const { observations, accepted, stepsDone, remainingSteps, phase, openEnded } = input;
   const rounds = observations.reduce((sum, observation) => sum + observation.merged, 0);
   const early = phase === 'profile' || rounds <= REFUSE_UNTIL_ROUNDS || stepsDone <= REFUSE_UNTIL_SHARE * (stepsDone + remainingSteps);
-  if (accepted !== undefined || observations.length === 0 || !early) return undefined;
+  if (accepted !== undefined || observations.length === 0 || !early || openEnded) return undefined;
   const likeliest = Math.max(...plans.map((plan) => plan.prediction.feasibility));
   if (likeliest >= REFUSE_FEASIBILITY) return undefined;
   return { kind: 'infeasibleGoal', reason: bindingTerm(plans, input, nearest), nearest };

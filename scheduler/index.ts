@@ -7,5 +7,6 @@ export { medianPrune, type Rung } from './tune/prune';
 export { withParameters, type ParameterValue, type ParameterValues } from './tune/space';
 export { createOptimizer, OptimizerGoal, Trial, type Optimizer, type OptimizerOptions, type Suggestion, type TimeModel } from './optimizer/optimizer';
 export { Space, SpaceOption } from './optimizer/space';
+export { judgeCurve, bestPoint, type EndRules, type Verdict } from './curve/judge';
 export { predictFrontier } from './frontier';
 export { findDrift, type Drift } from './drift';

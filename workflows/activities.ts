@@ -24,6 +24,7 @@ export const {
   keepStage,
   openTrack,
   decideNext,
+  judgeValidation,
   suggestTrial,
   shouldPrune,
   countSamples,

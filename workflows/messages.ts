@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { GoalChange, RunRecord, Trial } from '../contracts/pipeline';
 import type { Grant } from '../contracts/money';
+import type { ValidationPoint } from '../contracts/validation';
 
 /** The newest state of a run or of one of its stages. */
 export const statusQuery = defineQuery<RunRecord>('status');
@@ -27,4 +28,6 @@ export interface Progress {
   readonly allocation: { readonly workers: number; readonly memoryMib: number; readonly steps: number };
   readonly reason: string;
   readonly spentNanoUsd: number;
+  /** Where the weights of this step have just been validated. */
+  readonly validation?: ValidationPoint | undefined;
 }

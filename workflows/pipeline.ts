@@ -60,7 +60,19 @@ function startRecord(run: string, job: Job, opening: RunOpening): RunRecord {
       stages: {},
       stage: null,
     },
-    ...{ step: 0, totalSteps: 0, loss: null, allocation: null, ledger, budgetNanoUsd, deadlineAtMs, journal: [], trials: [], metrics: null },
+    ...{
+      step: 0,
+      totalSteps: 0,
+      loss: null,
+      allocation: null,
+      ledger,
+      budgetNanoUsd,
+      deadlineAtMs,
+      journal: [],
+      trials: [],
+      validations: [],
+      metrics: null,
+    },
     ...{ tune: job.tune ? { metric: job.tune.metric, best: null } : null, adopted: 0 },
     ...{ weightsSha256: null, modelUri: null, version: null, functionName: null, notices: [...notices] },
   };
@@ -112,11 +124,12 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   // While a stage runs, its spend is what it last told; when it ends, its bill is the truth.
   let before = record.current.ledger;
   let live: Stage | null = null;
-  setHandler(progressSignal, ({ stage, track, round, first, step, totalSteps, loss, allocation, reason, spentNanoUsd: spent }) => {
+  setHandler(progressSignal, ({ stage, track, round, first, step, totalSteps, loss, allocation, reason, spentNanoUsd: spent, validation }) => {
     if (live !== stage) return;
     const running: Bill = { invocations: 0, billedMs: 0, computeNanoUsd: spent, requestsNanoUsd: 0, storeNanoUsd: 0, estimatedNanoUsd: 0 };
     const journal = [{ atMs: Date.now(), track, round, first, last: step, allocation, reason }];
-    record.update({ step, totalSteps, loss, allocation, journal, ledger: charge(before, stage, running) });
+    const validations = validation ? [validation] : [];
+    record.update({ step, totalSteps, loss, allocation, journal, validations, ledger: charge(before, stage, running) });
     record.saveNowAndThen();
   });
   const showTrials = (metric: string, trials: readonly Trial[]) =>
@@ -150,7 +163,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   );
 
   /** Runs one stage as a child, unless its result for the same input is known from before. */
-  async function stage<R extends { bill: Bill; outcome: Outcome }>(
+  async function stage<R extends { bill: Bill; outcome: Outcome } | TrackResult>(
     name: Stage,
     workflow: (raw: unknown) => Promise<R>,
     input: { job?: Job; [field: string]: unknown },
@@ -179,6 +192,8 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
       live = null;
       record.update({ ledger: before });
       pay(name, result.bill);
+      // What a stage tells in its last moment may come after its result.
+      if ('validations' in result) record.update({ journal: result.journal, validations: result.validations });
       await record.save({ stages: { ...record.current.stages, [name]: result.outcome } });
       if (result.outcome === 'completed') await keepStage({ run, stage: name, input: key, result });
       return result;

@@ -24,7 +24,7 @@ export class RecordKeeper {
 
   update(change: RecordChange): void {
     const changed = changeRecord(this.record, { ...change, updatedAtMs: Date.now() });
-    this.record = { ...changed, journal: changed.journal.slice(-SHOWN_JOURNAL) };
+    this.record = { ...changed, journal: changed.journal.slice(-SHOWN_JOURNAL), validations: changed.validations.slice(-SHOWN_JOURNAL) };
     show(this.record, this.searchAttributes);
   }
 
@@ -51,9 +51,10 @@ export class RecordKeeper {
 function changesSince(before: RunRecord | null, now: RunRecord): RecordChange {
   if (before === null) return now;
   const changed = Object.entries(now).filter(([field, value]) => value !== before[field as keyof RunRecord]);
-  const { journal, trials, ...rest } = Object.fromEntries(changed) as RecordChange;
+  const { journal, trials, validations, ...rest } = Object.fromEntries(changed) as RecordChange;
   return {
     ...rest,
+    ...(validations ? { validations: validations.filter((point) => !before.validations.includes(point)) } : {}),
     ...(journal ? { journal: journal.filter((entry) => !before.journal.includes(entry)) } : {}),
     ...(trials ? { trials: trials.filter((trial) => !before.trials.some((known) => canonicalJson(known) === canonicalJson(trial))) } : {}),
   };

@@ -10,6 +10,7 @@ import type { Progress } from './messages';
 import { refusal } from './refusal';
 import type { Trouble } from '../contracts/worker-turns';
 import { driveRound, type RoundResult } from './round';
+import { Validation } from './validation';
 
 /** Journal entries that travel with the workflow; all of them lie in the rounds' plans. */
 const JOURNAL_LENGTH = 12;
@@ -45,6 +46,14 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
   let observations = options.carried.observations as Observation[];
   let current: Allocation | null = journal.at(-1)?.allocation ?? null;
   let probes = 0;
+  let told: Progress | undefined;
+  const tell = (progress: Progress) => options.onProgress((told = progress));
+  // A trial ends where it is told to, and profiling is the beginning of one.
+  const validation =
+    options.untilStep === undefined && !(phase === 'profile' && job.tune)
+      ? Validation.of(job, program, { step, lastStep: untilStep, plannedStep: options.carried.plannedStep })
+      : undefined;
+  const { until, earlyStopping } = job.training;
 
   // Copies of stragglers end after their round: whoever leaves this loop waits for their bills.
   const late: Promise<void>[] = [];
@@ -55,10 +64,33 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
   const ended = async (outcome: Outcome, reason: string): Promise<TrackResult> => {
     await Promise.all(late);
     const { totalSteps } = opening;
-    return { outcome, reason, ...(from ? { weights: from } : {}), step, totalSteps, loss, adopted, bill, observations, journal };
+    return {
+      outcome,
+      reason,
+      ...(from ? { weights: from } : {}),
+      step,
+      totalSteps,
+      loss,
+      adopted,
+      bill,
+      observations,
+      journal,
+      validations: validation?.points ?? [],
+    };
   };
 
   for (let round = opening.nextRound; ; round++) {
+    const look = from ? await validation?.lookIfDue(from, step, bill) : undefined;
+    if (look) {
+      bill = addBills(bill, look.bill);
+      if (told) {
+        const reason = `${told.reason} Then: ${look.note}.`;
+        journal = journal.map((entry) => (entry.round === told!.round ? { ...entry, reason } : entry));
+        tell({ ...told, reason, spentNanoUsd: totalNanoUsd(bill), validation: look.point });
+      }
+      if (look.end) from = look.end.weights;
+      if (look.end) return ended('completed', look.end.reason);
+    }
     if (step >= untilStep) return ended('completed', `trained ${step} of ${opening.totalSteps} steps`);
     if (stopRequested()) return ended('stopped', 'stopped as asked');
     const next = await decideNext({
@@ -69,6 +101,8 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
         round,
         step,
         untilStep,
+        ...validation?.ahead,
+        openEnded: until !== undefined || earlyStopping !== undefined,
         from,
         grant: grant(),
         spentNanoUsd: totalNanoUsd(bill),
@@ -96,7 +130,7 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     if (result.committed.step > step || round > opening.nextRound || from === null) from = { run, track, round };
     step = result.committed.step;
     loss = result.committed.loss ?? loss;
-    options.onProgress({
+    tell({
       stage: options.stage,
       track,
       round,
@@ -115,7 +149,17 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     // A stop that arrived meanwhile must not be lost in the hand-over to a fresh history.
     if (options.handOver && workflowInfo().continueAsNewSuggested && !stopRequested() && step < untilStep) {
       await Promise.all(late);
-      await options.handOver({ ...options.carried, bill, adopted, observations, journal, forbidden, switches, accepted });
+      await options.handOver({
+        ...options.carried,
+        bill,
+        adopted,
+        observations,
+        journal,
+        forbidden,
+        switches,
+        accepted,
+        plannedStep: validation?.plannedStep,
+      });
     }
   }
 }

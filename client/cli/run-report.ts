@@ -42,6 +42,7 @@ export function runDocument(record: RunRecord, uiUrl: string | undefined) {
     steps: record.step,
     totalSteps: record.totalSteps,
     loss: record.loss,
+    validations: record.validations,
     weightsSha256: record.weightsSha256,
     metrics,
     costUsd: Object.fromEntries(stages.map((stage) => [stage, usd(record.ledger[stage] ? totalNanoUsd(record.ledger[stage]) : 0)])),
@@ -74,6 +75,7 @@ export function describeRun(record: RunRecord, { uiUrl, job, embedded, paint, wi
   const best = record.tune && record.trials.find(({ index }) => index === record.tune!.best);
   if (record.metrics) rows.push(['result', metricsText(record.metrics)]);
   rows.push(['training', `${count(record.step)} of ${plural(record.totalSteps, 'step')}, last loss ${lossText(record.loss)}`]);
+  if (record.validations.length > 0) rows.push(['validation', validationText(record)]);
   if (best) rows.push(['best trial', `${trialText(best)}, of ${plural(record.trials.length, 'trial')} (${trialStates(record.trials)})`]);
   for (const [i, text] of allocationLines(record).entries()) rows.push([i === 0 ? 'allocations' : '', text]);
   rows.push(['spent', `${spendLine(record)}${embedded ? '. Run on this machine: nothing is charged' : ''}`], ['time', timeLine(record)]);
@@ -91,6 +93,13 @@ export function describeRun(record: RunRecord, { uiUrl, job, embedded, paint, wi
   const tail =
     next.length === 0 ? [] : ['', paint('bold', 'Next'), ...next.map(([command, why]) => `  ${command}${why ? `   ${paint('dim', why)}` : ''}`)];
   return [headline(record, paint), '', ...lines, ...tail].join('\n');
+}
+
+/** The newest validation; the curve itself is in `--json`. */
+function validationText({ validations }: RunRecord): string {
+  const { step, values } = validations.at(-1)!;
+  const figures = Object.entries(values).map(([metric, value]) => `${metric} ${Number(value.toPrecision(4))}`);
+  return `${figures.join(', ')} after step ${count(step)}, the last of ${plural(validations.length, 'validation')}`;
 }
 
 function headline({ runId, status, reason }: RunRecord, paint: Paint): string {
