@@ -20,7 +20,7 @@ const { values } = parseArgs({
 });
 const require = createRequire(import.meta.url);
 const { buildProgram } = require('../dist/training/prepare.js');
-const { openTraining } = require('../dist/training/runtime.js');
+const { hasChannelBlocks, openTraining } = require('../dist/training/runtime.js');
 const { update, slotCount } = require('../dist/training/optimizers.js');
 const { Optimizer } = require('../dist/contracts/optimizer.js');
 const { KernelMemory, divide } = require('../dist/training/kernels/index.js');
@@ -57,7 +57,8 @@ async function open(name, file, { batch, shape }) {
     seed: 1,
     laneBatches: [batch],
   });
-  const session = await openTraining(files.get(program.trainingGraphs[batch]), program, batch);
+  const graph = ((await hasChannelBlocks()) ? program.blockedGraphs?.[batch] : undefined) ?? program.trainingGraphs[batch];
+  const session = await openTraining(files.get(graph), program, batch);
   const { paramCount, bufferCount } = program;
   const memory = new KernelMemory(32 * (paramCount + bufferCount + 1024));
   const [params, into, mean, slots] = [paramCount, paramCount + bufferCount + 1, paramCount, paramCount * slotCount(adam)].map((length) =>

@@ -4,7 +4,7 @@ import { sourceFile } from '../storage/source-file';
 import { selfContained } from '../training/onnx/external-data';
 import { buildProgram, inferenceModel } from '../training/prepare';
 import { decodeSafetensors } from '../training/safetensors';
-import { cpuClass, openForward, openModel, openTraining } from '../training/runtime';
+import { cpuClass, hasChannelBlocks, openForward, openModel, openTraining } from '../training/runtime';
 import type { Compute } from './compute';
 import { readGraph } from './program';
 import type { Stores } from './world';
@@ -18,7 +18,7 @@ export const onnxCompute: Compute = {
     return buildProgram({ model: await modelOf(stores, model), loss, featureShape, features, target, seed, laneBatches });
   },
   async openLane(store, program, samples) {
-    const graph = program.trainingGraphs[samples];
+    const graph = ((await hasChannelBlocks()) ? program.blockedGraphs?.[samples] : undefined) ?? program.trainingGraphs[samples];
     if (graph === undefined) throw new Error(`program ${program.digest} has no training graph for lanes of ${samples} samples`);
     return openTraining(await readGraph(store, graph), program, samples);
   },

@@ -17,10 +17,13 @@ export async function prepareProgram(world: World, request: PrepareRequest): Pro
   await data.checkAll();
   const digest = digestOf(draft, files);
   const named = (file: string) => names.program(digest, file);
+  const allNamed = (files: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(files).map(([samples, file]) => [samples, named(file)]));
   const program = Program.parse({
     ...draft,
     digest,
-    trainingGraphs: Object.fromEntries(Object.entries(draft.trainingGraphs).map(([samples, file]) => [samples, named(file)])),
+    trainingGraphs: allNamed(draft.trainingGraphs),
+    ...(draft.blockedGraphs && { blockedGraphs: allNamed(draft.blockedGraphs) }),
     forwardGraph: named(draft.forwardGraph),
     initialParams: named(draft.initialParams),
     initialBuffers: named(draft.initialBuffers),

@@ -25,9 +25,10 @@ export interface FixedGraph {
  * Gives every value of a graph its shape, and folds what does not depend on samples or parameters.
  * @param inputs     the graph's inputs with the batch filled in
  * @param trainable  initialisers that must stay variable, as inputs of the same name
+ * @param blocked    for hosts with ONNX Runtime's blocked layout, see channel-blocks.ts
  */
-export function fixBatch(graph: Graph, inputs: readonly Value[], trainable: ReadonlySet<string>): FixedGraph {
-  const g = new GraphWriter(Math.max(graph.opset, OPSET));
+export function fixBatch(graph: Graph, inputs: readonly Value[], trainable: ReadonlySet<string>, blocked = false): FixedGraph {
+  const g = new GraphWriter(Math.max(graph.opset, OPSET), blocked);
   const valueOf = (name: string): Value => {
     const value = g.values.get(name);
     if (!value) throw new SmltError('InvalidModel', `nothing makes the value '${name}' before it is used; its node may be missing or out of order`);
@@ -65,7 +66,8 @@ export function fixBatch(graph: Graph, inputs: readonly Value[], trainable: Read
       if (!type) throw at.refuse(`its output ${i + 1} is used`, `outputs 1 to ${types.length}`);
       at.outputs[i] = g.define({ name, ...onlyType(type) });
     });
-    g.nodes.push(node);
+    const faster = rule.faster?.(at, g);
+    g.nodes.push(faster ? identity(faster, node.outputs[0] as string) : node);
     steps.push({ at, rule });
   };
   graph.nodes.forEach(write);
@@ -86,12 +88,20 @@ function lowered(lowering: Lowering, at: At, g: GraphWriter): Node[] | undefined
       g.define({ ...result, name });
       return [];
     }
-    return [{ op: 'Identity', domain: '', name, inputs: [result.name], outputs: [name], attributes: {} }];
+    return [identity(result, name)];
   });
   const { name, source } = at.node;
   return [...written, ...named].map((node) => ({ ...node, name: `${name}/${node.name}`, ...(source !== undefined && { source }) }));
 }
 
+const identity = ({ name: input }: Value, name: string): Node => ({
+  op: 'Identity',
+  domain: '',
+  name,
+  inputs: [input],
+  outputs: [name],
+  attributes: {},
+});
 const onlyType = ({ shape, type }: TypeAndShape): TypeAndShape => ({ shape, type });
 
 function unknownOperator(node: Node): SmltError {

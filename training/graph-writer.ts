@@ -44,7 +44,11 @@ export class GraphWriter {
   private readonly constants = new Map<string, Value>();
   private made = 0;
 
-  constructor(readonly opset: number = OPSET) {}
+  /** @param blocked  the graph may use ONNX Runtime's blocked layout, see channel-blocks.ts */
+  constructor(
+    readonly opset: number = OPSET,
+    readonly blocked = false,
+  ) {}
 
   /** Makes a graph's own value known under its own name. */
   define(value: Value): Value {
@@ -54,15 +58,15 @@ export class GraphWriter {
   }
 
   /** Appends one node with one output. */
-  emit(op: string, inputs: readonly (Value | undefined)[], { shape, type }: TypeAndShape, attributes: Attributes = {}): Value {
-    return this.emitMany(op, inputs, [{ shape, type }], attributes)[0] as Value;
+  emit(op: string, inputs: readonly (Value | undefined)[], { shape, type }: TypeAndShape, attributes: Attributes = {}, domain = ''): Value {
+    return this.emitMany(op, inputs, [{ shape, type }], attributes, domain)[0] as Value;
   }
 
-  emitMany(op: string, inputs: readonly (Value | undefined)[], outputs: readonly TypeAndShape[], attributes: Attributes = {}): Value[] {
+  emitMany(op: string, inputs: readonly (Value | undefined)[], outputs: readonly TypeAndShape[], attributes: Attributes = {}, domain = ''): Value[] {
     const names = inputs.map((input) => input?.name ?? '');
     while (names.at(-1) === '') names.pop();
     const values = outputs.map(({ shape, type }) => this.define({ name: this.freshName(op), shape, type }));
-    this.nodes.push({ op, domain: '', name: values[0]?.name ?? op, inputs: names, outputs: values.map(({ name }) => name), attributes });
+    this.nodes.push({ op, domain, name: values[0]?.name ?? op, inputs: names, outputs: values.map(({ name }) => name), attributes });
     return values;
   }
 

@@ -2,6 +2,7 @@ import { SmltError } from '../contracts/errors';
 import { LOSS_WEIGHT, type Loss } from '../contracts/loss';
 import type { Layer } from '../contracts/model';
 import type { Program } from '../contracts/program';
+import { hasBlocks } from './channel-blocks';
 import { blockElements } from '../contracts/cut';
 import type { FeatureBinding } from './import/features';
 import { bindFeatures } from './import/features';
@@ -75,14 +76,15 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
       const targets = g.define({ name: graphNames.targets, ...targetInput(target, samples) });
       return { ...writeLoss(loss, g, outputs, targets, target, inputs[0]), inputs: [targets] };
     };
-    return { samples, ...trainingGraph(form, { samples, inputs, candidates, loss: written }) };
+    const made = (blocked: boolean) => trainingGraph(form, { samples, inputs, candidates, loss: written, blocked });
+    return { samples, ...made(false), blocked: made(true) };
   });
   const first = built[0] as (typeof built)[number];
   const trainingGraphs: Record<string, string> = {};
-  for (const { samples, graph } of built) {
-    const file = `training-${samples}.onnx`;
-    files.set(file, encodeModel(graph));
-    trainingGraphs[samples] = file;
+  const blockedGraphs: Record<string, string> = {};
+  for (const { samples, graph, blocked } of built) {
+    files.set((trainingGraphs[samples] = `training-${samples}.onnx`), encodeModel(graph));
+    if (hasBlocks(blocked.graph)) files.set((blockedGraphs[samples] = `training-${samples}.blocked.onnx`), encodeModel(blocked.graph));
   }
 
   const params = layout(first.params.map((name) => [name, tensorOf(source, name)]));
@@ -108,10 +110,11 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
     target,
     noise: [...first.noise],
     trainingGraphs,
+    ...(Object.keys(blockedGraphs).length > 0 && { blockedGraphs }),
     forwardGraph: 'forward.onnx',
     initialParams: 'initial-params.f32',
     initialBuffers: 'initial-buffers.f32',
-    peakMemoryMib: Math.ceil(((first.liveBytes + VECTORS * vector * 4) / MIB) * 10) / 10,
+    peakMemoryMib: Math.ceil(((Math.max(first.liveBytes, first.blocked.liveBytes) + VECTORS * vector * 4) / MIB) * 10) / 10,
     forwardFlopsPerSample: first.flops / first.samples,
   };
   return { program, files };

@@ -4,7 +4,8 @@ import * as ort from 'onnxruntime-node';
 import { SmltError } from '../contracts/errors';
 import type { Program } from '../contracts/program';
 import type { Feed } from './batch-loss';
-import { probeModel } from './cpu-probe-model';
+import { CHANNEL_BLOCK } from './channel-blocks';
+import { blockProbeModel, probeModel } from './cpu-probe-model';
 
 /**
  * Runs prepared graphs; the only file that loads onnxruntime-node.
@@ -229,29 +230,53 @@ export async function runGraph(graph: Uint8Array, feeds: Readonly<Record<string,
 }
 
 let cpuClassOfProcess: Promise<string> | undefined;
+let blocksOfProcess: ReturnType<typeof probeBlocks> | undefined;
 
 /** Names the CPU by what it computes: hosts of one class give the same bits. */
 export function cpuClass(): Promise<string> {
-  return (cpuClassOfProcess ??= probe());
+  return (cpuClassOfProcess ??= probeClass());
 }
 
-async function probe(): Promise<string> {
-  const session = await open(Buffer.from(probeModel, 'base64'), 'CPU probe');
-  const feeds = Object.fromEntries(
-    session.inputMetadata.map((input, i) => {
-      const shape = input.isTensor ? input.shape.map(Number) : [];
-      const size = shape.reduce((product, axis) => product * axis, 1);
-      // Integers scaled by a power of two: exact, so that only the kernels can differ.
-      const data = Float32Array.from({ length: size }, (_, at) => ((at * 2_654_435_761 + i) % 8_191) / 4_096 - 1);
-      return [input.name, tensor(data, shape)];
-    }),
-  );
-  const results = await session.run(feeds);
-  await session.release();
+/** True where graphs in the blocked layout run (channel-blocks.ts). */
+export async function hasChannelBlocks(): Promise<boolean> {
+  return (await (blocksOfProcess ??= probeBlocks())) !== undefined;
+}
+
+type Outputs = readonly Float32Array[];
+
+async function probeClass(): Promise<string> {
+  const { outputs } = await probe(probeModel);
+  const blocks = await (blocksOfProcess ??= probeBlocks());
   const hash = createHash('sha256');
-  for (const name of session.outputNames) {
-    const data = results[name]?.data as Float32Array;
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  }
+  for (const data of [...outputs, ...(blocks ?? [])]) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return hash.digest('hex').slice(0, 16);
+}
+
+/** What the probe of the blocked layout computes; undefined where blocks have another size, or ONNX Runtime has none. */
+async function probeBlocks(): Promise<Outputs | undefined> {
+  if (process.arch !== 'x64') return undefined; // not tried on others
+  const probed = await probe(blockProbeModel).catch(() => undefined);
+  if (!probed) return undefined;
+  const { inputs, outputs } = probed;
+  const [plain, blocks] = [inputs[0] as Float32Array, outputs[0] as Float32Array];
+  const places = 25;
+  return blocks[1] === plain[places] && blocks[CHANNEL_BLOCK] === plain[1] ? outputs : undefined;
+}
+
+/** Runs one of cpu-probe.ts's graphs. */
+async function probe(model: string): Promise<{ inputs: Outputs; outputs: Outputs }> {
+  const session = await open(Buffer.from(model, 'base64'), 'CPU probe');
+  const feeds = session.inputMetadata.map((input, i) => {
+    const shape = input.isTensor ? input.shape.map(Number) : [];
+    const size = shape.reduce((product, axis) => product * axis, 1);
+    // Integers scaled by a power of two: exact, so that only the kernels can differ.
+    const data = Float32Array.from({ length: size }, (_, at) => ((at * 2_654_435_761 + i) % 8_191) / 4_096 - 1);
+    return [input.name, tensor(data, shape)] as const;
+  });
+  const results = await session.run(Object.fromEntries(feeds));
+  await session.release();
+  return {
+    inputs: feeds.map(([, { data }]) => data as Float32Array),
+    outputs: session.outputNames.map((name) => results[name]?.data as Float32Array),
+  };
 }

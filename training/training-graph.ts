@@ -22,6 +22,8 @@ export interface TrainingGraphRequest {
   readonly candidates: readonly string[];
   /** Appends the loss to the first output: its sum over the samples, that sum's gradient, and what inputs it takes. */
   readonly loss: (g: GraphWriter, outputs: Value) => WrittenLoss & { readonly inputs: readonly Value[] };
+  /** For hosts with ONNX Runtime's blocked layout, see channel-blocks.ts. */
+  readonly blocked?: boolean;
 }
 
 /** One micro-batch's graph with what is known of it. */
@@ -49,7 +51,7 @@ export function trainingGraph(form: TrainingForm, request: TrainingGraphRequest)
   const shapes = noiseShapes(form, request.inputs, samples, trainable);
   const noise = form.dropouts.map(({ input, rate }, node) => ({ input, node, rate, shape: shapes.get(input) ?? [] }));
   const inputs = [...request.inputs, ...noise.map(({ input, shape }): Value => ({ name: input, type: 'float32', shape }))];
-  const fixed = fixBatch(form, inputs, trainable);
+  const fixed = fixBatch(form, inputs, trainable, request.blocked);
   const { g } = fixed;
 
   const outputs = fixed.valueOf(form.outputs[0]?.name ?? '');

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { ErrorCode } from '../../contracts/errors';
 import { SmltError } from '../../contracts/errors';
 import type { Layer } from '../../contracts/model';
-import { probeGraph } from '../../training/cpu-probe';
-import { probeModel } from '../../training/cpu-probe-model';
+import { blockProbeGraph, probeGraph } from '../../training/cpu-probe';
+import { blockProbeModel, probeModel } from '../../training/cpu-probe-model';
 import { decodeModel, encodeModel } from '../../training/onnx/codec';
 import type { Graph, Node } from '../../training/onnx/graph';
 import { float, floatTensor, int, ints, intTensor } from '../../training/onnx/graph';
@@ -371,8 +371,9 @@ describe('what cannot train is refused before anything runs', () => {
 });
 
 describe('the CPU class', () => {
-  it('is the digest of a graph that is what the source says', async () => {
+  it('is the digest of graphs that are what the source says', async () => {
     expect(Buffer.from(encodeModel(probeGraph())).toString('base64')).toBe(probeModel);
+    expect(Buffer.from(encodeModel(blockProbeGraph())).toString('base64')).toBe(blockProbeModel);
     expect(await cpuClass()).toMatch(/^[0-9a-f]{16}$/);
   });
 });

@@ -187,12 +187,15 @@ export function encodeModel(graph: Graph): Uint8Array {
   const message = modelType.create({
     irVersion: graph.opset > 20 ? 10 : IR_VERSION,
     producerName: 'smlt',
-    opsetImport: [{ domain: '', version: graph.opset }],
+    opsetImport: [{ domain: '', version: graph.opset }, ...otherDomains(graph).map((domain) => ({ domain, version: 1 }))],
     graph: encodeGraph(graph),
   });
   // Without its own copy the bytes would keep protobufjs's pooled memory alive.
   return new Uint8Array(modelType.encode(message).finish());
 }
+
+/** Domains of operators that are not ONNX's own; smlt writes only such as have one version. */
+const otherDomains = ({ nodes }: Graph): string[] => [...new Set(nodes.map(({ domain }) => domain))].filter((domain) => domain !== '');
 
 function encodeGraph(graph: Graph): RawGraph {
   return {

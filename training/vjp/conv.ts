@@ -1,17 +1,12 @@
+import { convolution } from '../channel-blocks';
 import type { GraphWriter } from '../graph-writer';
 import { elementsOf } from '../graph-writer';
-import { int, sizeOf } from '../onnx/graph';
+import { sizeOf } from '../onnx/graph';
 import type { Value, Window } from '../shapes';
 import { autoPads, reach, sameShape, show, windowShape } from '../shapes';
+import { inputGradient, weightGradient, weightsByConv } from './conv-gradients';
 import type { At, Rule } from './rule';
 import { row } from './rule';
-
-/** Above so many taps the weights' gradient is one convolution; below, a product with the unfolded input is faster (docs/benchmarks.md). */
-const IM2COL_TAPS = 9;
-/** From so many weights on, one product over all samples beats one a sample with their sum. */
-const MANY_WEIGHTS = 2 ** 16;
-/** Up to so many weights turning them about costs less than it saves. */
-const TURNED_WEIGHTS = 2 ** 17;
 
 function windowOf(at: At, X: Value, kernel: readonly number[] | undefined): Window {
   if (!kernel) throw at.refuse('no kernel_shape', 'an explicit kernel_shape');
@@ -53,69 +48,6 @@ function transposedWindow(at: At, X: Value, W: Value): { window: Window; spatial
 /** The axes of a sum that leaves one value a channel. */
 const allButChannel = (shape: readonly number[]): number[] => shape.flatMap((_, i) => (i === 1 ? [] : [i]));
 
-/**
- * dW of a convolution as a convolution: samples take the place of channels, strides and dilations change places.
- * X `[N, G·c, …]` becomes `[c, G·N, …]`, dY `[N, G·m, …]` becomes the kernel `[G·m, N, …]`.
- */
-function weightsByConv(g: GraphWriter, X: Value, dY: Value, W: Value, { kernel, strides, dilations, pads }: Window, groups: number): Value {
-  const [n, channels] = X.shape as [number, number];
-  const spatial = X.shape.slice(2);
-  const rest = spatial.map((_, i) => i + 3);
-  const grouped = g.reshape(X, [n, groups, channels / groups, ...spatial]);
-  const input = g.reshape(g.transpose(grouped, [2, 1, 0, ...rest]), [channels / groups, groups * n, ...spatial]);
-  const taps = g.transpose(dY, [1, 0, ...dY.shape.slice(2).map((_, i) => i + 2)]);
-  const wide = g.conv(input, taps, { kernel: dY.shape.slice(2), strides: dilations, dilations: strides, pads }, groups);
-  // Rows that no window reached (a stride that does not divide) make it larger than the kernel.
-  const exact = kernel.reduce((value, size, i) => g.slice(value, i + 2, 0, size), wide);
-  return g.reshape(g.transpose(exact, [1, 0, ...kernel.map((_, i) => i + 2)]), W.shape);
-}
-
-/** dW as a product of dY with the unfolded input. */
-function weightsByIm2col(g: GraphWriter, X: Value, dY: Value, W: Value, window: Window): Value {
-  const { kernel, strides, dilations, pads } = window;
-  const rank = kernel.length;
-  const out = dY.shape.slice(2);
-  const [taps, places] = [sizeOf(kernel), sizeOf(out)];
-  const [n, channels] = X.shape as [number, number];
-  const filters = dY.shape[1] ?? 1;
-  const padded = g.pad(X, [0, 0, ...pads.slice(0, rank), 0, 0, ...pads.slice(rank)]);
-  const columnsOf = (source: Value) =>
-    Array.from({ length: taps }, (_, tap) => {
-      const starts = kernel.map((size, i) => (Math.floor(tap / sizeOf(kernel.slice(i + 1))) % size) * (dilations[i] ?? 1));
-      return g.slices(source, 2, starts, out, strides);
-    });
-  if (elementsOf(W) >= MANY_WEIGHTS) {
-    // One product over samples and space, in W's own order: sums over samples and turns of so many weights would cost more.
-    const channelsFirst = (value: Value) => g.transpose(value, [1, 0, ...value.shape.slice(2).map((_, i) => i + 2)]);
-    const columns = columnsOf(channelsFirst(padded)).map((column) => g.reshape(column, [channels, 1, n * places]));
-    const unfolded = g.reshape(g.concat(columns, 1), [channels * taps, n * places]);
-    return g.reshape(g.gemm(g.reshape(channelsFirst(dY), [filters, n * places]), unfolded, { transB: true }), W.shape);
-  }
-  const unfolded = g.reshape(g.concat(columnsOf(padded), 1), [n, taps * channels, places]);
-  const perSample = g.matmul(unfolded, g.swapLast(g.reshape(dY, [n, filters, places])));
-  return g.reshape(g.transpose(g.reshape(g.sum(perSample, [0]), [taps, channels, filters]), [2, 1, 0]), W.shape);
-}
-
-/** True for a small kernel whose output has the input's size: its adjoint is as small a convolution, with a cheap turn of W. */
-const isCentred = ({ kernel, strides, dilations, pads }: Window, W: Value, groups: number): boolean =>
-  groups === 1 &&
-  elementsOf(W) <= TURNED_WEIGHTS &&
-  strides.every((stride) => stride === 1) &&
-  kernel.every((size, i) => {
-    const span = (size - 1) * (dilations[i] ?? 1);
-    return size > 1 && pads[i] === span / 2 && pads[i + kernel.length] === span / 2;
-  });
-
-/** dX as a convolution of dY with W turned about: ONNX Runtime's convolution is faster than its transposed one. */
-function inputByConv(g: GraphWriter, dY: Value, W: Value, window: Window): Value {
-  const [filters, channels] = W.shape as [number, number];
-  const taps = sizeOf(window.kernel);
-  const backwards = g.constant({ type: 'int64', shape: [taps], data: BigInt64Array.from({ length: taps }, (_, i) => BigInt(taps - 1 - i)) });
-  const flat = g.reshape(W, [filters, channels, taps]);
-  const turned = g.emit('Gather', [g.transpose(flat, [1, 0, 2]), backwards], { shape: [channels, filters, taps], type: W.type }, { axis: int(2) });
-  return g.conv(dY, g.reshape(turned, [channels, filters, ...window.kernel]), window, 1);
-}
-
 /** True when the windows tile the input: no overlap, no gap, no padding, nothing left over. */
 const tiles = (X: Value, { kernel, strides, dilations, pads }: Window): boolean =>
   sameShape(kernel, strides) &&
@@ -156,7 +88,7 @@ const globalPool = (dX: (X: Value, Y: Value, dY: Value, g: GraphWriter) => Value
 export const convRules: Record<string, Rule> = {
   /**
    * Y = X ∗ W + B, with X `[N, C, …]`, W `[M, C/groups, …]`.
-   *   dX = the transposed convolution of dY with W   dB = Σ dY over samples and space   dW: see above
+   *   dX = the transposed convolution of dY with W   dB = Σ dY over samples and space   dW, and dX by other means: conv-gradients.ts
    * Source: ONNX Conv-11; Dumoulin & Visin 2016.
    */
   Conv: row(['X', 'W', 'B?'], {
@@ -167,13 +99,13 @@ export const convRules: Record<string, Rule> = {
       return [X.shape[0] ?? 1, W.shape[0] ?? 1, ...windowShape(X.shape.slice(2), convWindow(at, X, W))];
     },
     flops: ({ W }, { Y }) => 2 * elementsOf(Y) * sizeOf(W.shape.slice(1)),
+    faster: ({ X, W, B }, g, at) => convolution(g, X, W, B, convWindow(at, X, W), at.int('group', 1), at.Y),
     gradient: ({ X, W, B }, dY, g, at) => {
       const window = convWindow(at, X, W);
       const groups = at.int('group', 1);
       return {
-        X: () => (isCentred(window, W, groups) ? inputByConv(g, dY, W, window) : g.convTranspose(dY, W, window, groups, X.shape.slice(2))),
-        W: () =>
-          groups === 1 && sizeOf(window.kernel) <= IM2COL_TAPS ? weightsByIm2col(g, X, dY, W, window) : weightsByConv(g, X, dY, W, window, groups),
+        X: () => inputGradient(g, X, dY, W, window, groups),
+        W: () => weightGradient(g, X, dY, W, window, groups),
         B: B && (() => g.sum(dY, allButChannel(dY.shape))),
       };
     },

@@ -63,7 +63,8 @@ export const elementwiseRules: Record<string, Rule> = {
   Atanh: unary(({ X, dY, g }) => g.div(dY, g.sub(1, g.square(X)))),
   Erf: unary(({ X, dY, g }) => g.mul(dY, g.mul(g.unary('Exp', g.neg(g.square(X))), 2 / Math.sqrt(Math.PI)))),
 
-  Relu: unary(({ Y, dY, g }) => g.where(g.compare('Greater', Y, 0), dY, 0)),
+  /** A product with a mask: ONNX Runtime's Where takes twice as long. */
+  Relu: unary(({ Y, dY, g }) => g.mul(dY, g.mask(g.compare('Greater', Y, 0), dY.type))),
   LeakyRelu: unary(({ X, dY, g, at }) => g.where(g.compare('Greater', X, 0), dY, g.mul(dY, at.float('alpha', 0.01)))),
   Elu: unary(({ X, Y, dY, g, at }) => g.where(g.compare('Greater', X, 0), dY, g.mul(dY, g.add(Y, at.float('alpha', 1))))),
   Celu: unary(({ X, Y, dY, g, at }) => g.where(g.compare('Greater', X, 0), dY, g.mul(dY, g.add(g.div(Y, at.float('alpha', 1)), 1)))),

@@ -81,6 +81,8 @@ export interface Rule {
   readonly gradients: 'zero' | ((at: At, dYs: readonly (Value | undefined)[], g: GraphWriter) => readonly (Thunk | undefined)[]);
   /** Floating-point operations of one forward pass, for the operators that dominate. */
   flops?(at: At): number;
+  /** Writes the forward pass in a faster form than the node itself, where there is one. */
+  faster?(at: At, g: GraphWriter): Value | undefined;
 }
 
 /** Inputs by their ONNX names; one that ends in `?` may be left out. */
@@ -95,6 +97,7 @@ interface RowOf<N extends string> {
   shape(inputs: Named<N>, at: At): Inferred;
   gradient: 'zero' | ((inputs: Named<N>, dY: Value, g: GraphWriter, at: At) => { readonly [K in Bare<N>]?: Thunk | undefined });
   flops?(inputs: Named<N>, at: At): number;
+  faster?(inputs: Named<N>, g: GraphWriter, at: At): Value | undefined;
 }
 
 const isShape = (inferred: Inferred): inferred is readonly number[] => Array.isArray(inferred) && typeof inferred[0] !== 'object';
@@ -123,7 +126,7 @@ export function inputsOf<const N extends string>(at: At, names: readonly N[]): N
 }
 
 /** An operator with named inputs whose first output alone carries a gradient. */
-export function row<const N extends string>(names: readonly N[], { shape, gradient, flops }: RowOf<N>): Rule {
+export function row<const N extends string>(names: readonly N[], { shape, gradient, flops, faster }: RowOf<N>): Rule {
   const bare = names.map((name) => name.replace('?', '') as Bare<N>);
   return {
     infer: (at) => typed(shape(inputsOf(at, names), at), at),
@@ -135,6 +138,7 @@ export function row<const N extends string>(names: readonly N[], { shape, gradie
             return bare.map((name) => thunks[name]);
           },
     ...(flops && { flops: (at: At) => flops(inputsOf(at, names), at) }),
+    ...(faster && { faster: (at: At, g: GraphWriter) => faster(inputsOf(at, names), g, at) }),
   };
 }
 
