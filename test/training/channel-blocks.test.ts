@@ -44,7 +44,7 @@ function graphOf({ x, w, strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 
 }
 
 function trained(each: Case, blocked: boolean): Graph {
-  const form = trainingForm(graphOf(each));
+  const form = trainingForm(graphOf(each), new Map(['shift', 'w', 'b'].map((name) => [name, 'parameter' as const])));
   const loss = (g: GraphWriter, Y: Value) => {
     const gradient = g.constant(floatTensor(Y.shape, numbers(sizeOf(Y.shape), 4)));
     return { loss: g.sumAll(g.mul(Y, gradient)), gradient, inputs: [] };
