@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { PrepareAnswer } from '../contracts/functions';
 import type { Job } from '../contracts/job';
-import { laneBatches } from '../training/lanes';
+import { distinctLaneBatches } from '../training/lanes';
 import type { EngineDependencies } from './dependencies';
 import { invokeFunction, type Answered } from './invocation';
 
@@ -16,7 +16,7 @@ export function createProgramActivities(engine: EngineDependencies) {
     /** Checks the model against the data and makes the program that trains, once: the same job finds the same program. */
     async prepareProgram({ job }: { job: Job }): Promise<Answered<PrepareAnswer>> {
       const { model, loss, data, training, reproducibility } = job;
-      const distinct = [...new Set(laneBatches(training.batchSize, training.lanes))];
+      const distinct = distinctLaneBatches(training, training.lanes);
       const request = { storeUri: engine.store.uri, model, loss, dataUri: data.train, seed: training.seed, laneBatches: distinct, reproducibility };
       const python = 'python' in model ? await engine.findPython(model, (line) => Context.current().log.info(line)) : undefined;
       const spec = {

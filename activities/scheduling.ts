@@ -1,3 +1,4 @@
+import { batchPhases, phaseAt, totalStepsOf, type Batches } from '../contracts/batch-size';
 import { canonicalJson } from '../contracts/canonical-json';
 import { smallerIsBetter } from '../contracts/metrics';
 import { names, type TrackId } from '../contracts/names';
@@ -91,11 +92,16 @@ export type NextAnswer =
 export function createSchedulingActivities({ store, exchange, platform }: EngineDependencies) {
   /** The recipe of a job's program: all that a training value depends on besides its step. */
   async function recipeOf(job: Job, program: PrepareAnswer, totalSteps: number): Promise<Recipe> {
-    const { lanes, batchSize, seed, optimizer, schedule, clipNorm, weightAverage } = job.training;
+    const { lanes, batchSize, batchSchedule, seed, optimizer, schedule, clipNorm, weightAverage } = job.training;
     const { programDigest, dataSha256 } = program;
     const codeDigest = await platform.codeDigest(program.python);
     const base = { programDigest, codeDigest, dataSha256, lanes, batchSize, seed, totalSteps, optimizer, schedule };
-    return { ...base, ...(clipNorm === undefined ? {} : { clipNorm }), ...(weightAverage ? { weightAverage } : {}) };
+    return {
+      ...base,
+      ...(batchSchedule ? { batchSchedule } : {}),
+      ...(clipNorm === undefined ? {} : { clipNorm }),
+      ...(weightAverage ? { weightAverage } : {}),
+    };
   }
 
   return {
@@ -107,7 +113,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       program,
       startFrom,
     }: TrackId & { job: Job; program: PrepareAnswer; startFrom?: WeightsReference | undefined }): Promise<TrackOpening> {
-      const totalSteps = job.training.steps ?? Math.ceil(((job.training.epochs ?? 1) * program.samples) / job.training.batchSize);
+      const totalSteps = totalStepsOf(job.training, program.samples);
       const rounds = (await store.list(names.rounds({ run, track })))
         .flatMap((name) => /\/rounds\/(\d+)\/manifest$/.exec(name)?.[1] ?? [])
         .map(Number);
@@ -210,7 +216,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
         forwardFlopsPerSample: program.forwardFlopsPerSample,
         ...defined({ gradientMsPerSample: program.gradientMsPerSample, coldStartMs: program.coldStartMs }),
       },
-      batchSize: recipeBody.batchSize,
+      batchSize: phaseAt(recipeBody, step).batchSize,
+      laterSteps: laterPhases(recipeBody, step, Math.max(step + 1, Math.min(untilStep, plannedStep))),
       lanes: recipeBody.lanes,
       bounds: {
         minWorkers: job.allocation.minWorkers ?? 1,
@@ -239,7 +246,13 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
     // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
     const windowEnd = (Math.floor(step / LOSS_WINDOW) + 1) * LOSS_WINDOW;
-    const last = Math.min(step + (job.allocation.stepsPerRound ?? allocation.steps), untilStep, pauseAtStep, windowEnd);
+    const last = Math.min(
+      step + (job.allocation.stepsPerRound ?? allocation.steps),
+      untilStep,
+      pauseAtStep,
+      phaseAt(recipeBody, step).endStep,
+      windowEnd,
+    );
     return {
       formatVersion: 1,
       run,
@@ -323,6 +336,12 @@ function sameState(a: Recipe, b: Recipe): boolean {
     (a.weightAverage === undefined) === (b.weightAverage === undefined)
   );
 }
+
+/** Steps of the rest whose batches have another size than the next one's. */
+const laterPhases = (batches: Batches, step: number, endStep: number) =>
+  batchPhases(batches)
+    .filter(({ firstStep }) => firstStep > step && firstStep < endStep)
+    .map((phase) => ({ batchSize: phase.batchSize, steps: Math.min(phase.endStep, endStep) - phase.firstStep }));
 
 /** What a step's exchange costs in time depends on the kind of store. */
 const exchangeKind = (uri: string): ExchangeKind => (uri.startsWith('redis') ? 'redis' : 'files');

@@ -1,3 +1,4 @@
+import { totalStepsOf } from '../contracts/batch-size';
 import type { DataSetManifest } from '../contracts/data-set';
 import { SmltError, type ErrorCode } from '../contracts/errors';
 import type { Job } from '../contracts/job';
@@ -48,7 +49,7 @@ export async function checkJob(job: Job, nowMs = Date.now(), tell: (line: string
   return {
     dataSets,
     model,
-    totalSteps: job.training.steps ?? Math.max(1, Math.ceil(((job.training.epochs ?? 1) * train.samples) / job.training.batchSize)),
+    totalSteps: totalStepsOf(job.training, train.samples),
   };
 }
 

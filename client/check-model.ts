@@ -1,7 +1,7 @@
 import type { DataSetManifest } from '../contracts/data-set';
 import type { Job } from '../contracts/job';
 
-import { laneBatches } from '../training/lanes';
+import { distinctLaneBatches } from '../training/lanes';
 import { buildProgram } from '../training/prepare';
 import { checkPython } from './check-python';
 import { readOnnxModel } from './onnx-file';
@@ -27,7 +27,7 @@ export async function checkModel(job: Job, data: DataSetManifest, tell: (line: s
     features,
     target,
     seed: training.seed,
-    laneBatches: [...new Set(laneBatches(training.batchSize, training.lanes))],
+    laneBatches: distinctLaneBatches(training, training.lanes),
   });
   const { paramCount, peakMemoryMib, forwardFlopsPerSample } = program;
   return { paramCount, peakMemoryMib, forwardFlopsPerSample };

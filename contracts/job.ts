@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BatchSchedule } from './batch-size';
 import { SmltError } from './errors';
 import { closestIssues } from './closest-issues';
 import { Loss } from './loss';
@@ -17,6 +18,8 @@ export const Training = z
     epochs: z.number().positive('expected more than 0').optional(),
     steps: Steps.optional(),
     batchSize: Steps.default(256),
+    /** Later sizes of the batch, announced, so that the scheduler plans for them. */
+    batchSchedule: BatchSchedule.optional(),
     lanes: z.int().min(1).max(1024).refine(isPowerOfTwo, 'expected a power of two from 1 to 1024').default(16),
     seed: z.int().min(0).max(0xffffffff).default(1),
     optimizer: Optimizer,
@@ -42,6 +45,10 @@ export const Training = z
   .refine((t) => t.batchSize >= t.lanes, {
     error: 'expected a batch of at least one sample a lane: raise batchSize or lower lanes',
     path: ['batchSize'],
+  })
+  .refine((t) => (t.batchSchedule ?? []).every(({ batchSize }) => batchSize >= t.lanes), {
+    error: 'expected batches of at least one sample a lane: raise batchSize or lower lanes',
+    path: ['batchSchedule'],
   });
 export type Training = z.output<typeof Training>;
 

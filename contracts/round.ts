@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PrepareAnswer, PythonRuntime } from './functions';
+import { BatchSchedule } from './batch-size';
 import { Job } from './job';
 import { Bill } from './money';
 import { Optimizer, WeightAverage } from './optimizer';
@@ -24,6 +25,7 @@ export const Recipe = z.object({
   dataSha256: Digest,
   lanes: z.int().min(1),
   batchSize: z.int().min(1),
+  batchSchedule: BatchSchedule.optional(),
   seed: z.int().min(0),
   totalSteps: z.int().min(1),
   optimizer: Optimizer,

@@ -27,6 +27,8 @@ export type StepParts = z.output<typeof StepParts>;
 export const Observation = z.object({
   allocation: Allocation,
   round: z.int().min(0),
+  /** Samples a step; left out: the job's only size. */
+  batchSize: z.int().min(1).optional(),
   /** Steps the round completed; a round cut short completes fewer than its allocation asked for. */
   steps: z.int().min(0),
   /** Wall time of the round as the workflow sees it, orchestration included. */
@@ -102,7 +104,10 @@ export const DecisionInput = z.object({
     gradientMsPerSample: Ms.optional(),
     coldStartMs: Ms.optional(),
   }),
+  /** Samples of the next step. */
   batchSize: z.int().min(1),
+  /** Of the remaining steps those that are announced to have another batch size, in order. */
+  laterSteps: z.array(z.object({ batchSize: z.int().min(1), steps: z.int().min(1) })).default([]),
   lanes: z.int().min(1),
   bounds: AllocationBounds,
   prices: Prices,

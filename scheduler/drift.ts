@@ -26,7 +26,7 @@ export function cumulativeSumAlarm(values: readonly number[]): { at: number } | 
 }
 
 const sameShape = (a: Observation, b: Observation) =>
-  a.allocation.workers === b.allocation.workers && a.allocation.memoryMib === b.allocation.memoryMib;
+  a.allocation.workers === b.allocation.workers && a.allocation.memoryMib === b.allocation.memoryMib && a.batchSize === b.batchSize;
 
 /**
  * Whether the newest allocation's rounds have left its own first rounds behind. The prediction is no yardstick:

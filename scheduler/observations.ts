@@ -23,8 +23,8 @@ function compact(observations: readonly Observation[], whole: number): Observati
   const border = Math.max(0, observations.length - whole);
   const merged = new Map<string, Observation>();
   for (const observation of observations.slice(0, border)) {
-    const { allocation, cold } = observation;
-    const key = `${allocation.workers}x${allocation.memoryMib}${cold ? ' cold' : ''}`;
+    const { allocation, cold, batchSize } = observation;
+    const key = `${allocation.workers}x${allocation.memoryMib} of ${batchSize}${cold ? ' cold' : ''}`;
     const before = merged.get(key);
     merged.delete(key); // the newest comes last
     merged.set(key, before === undefined ? observation : merge(before, observation));
@@ -39,6 +39,7 @@ function merge(a: Observation, b: Observation): Observation {
   return {
     allocation: { ...b.allocation, steps: Math.max(1, Math.round(mean(a.allocation.steps, b.allocation.steps))) },
     round: b.round,
+    ...(b.batchSize === undefined ? {} : { batchSize: b.batchSize }),
     steps: Math.round(mean(a.steps, b.steps)),
     wallMs: mean(a.wallMs, b.wallMs),
     stepMs: mean(a.stepMs, b.stepMs),

@@ -63,19 +63,24 @@ export const startMs = (workers: number, coldStartMs: number): number =>
 /** Prices and times all that remains at one shape, from its predicted step. */
 export function planOf(shape: Shape, { input, model, overheads, limits }: PlanContext): Plan {
   const { workers, memoryMib } = shape;
-  const { current, remainingSteps, observations, prices } = input;
+  const { current, remainingSteps, observations, prices, batchSize } = input;
   const predicted = model(shape);
   const logSd = Math.max(predicted.logSd, LEAST_LOG_SD);
   const isCurrent = current?.workers === workers && current.memoryMib === memoryMib;
   const seen = observations
-    .filter((o) => o.allocation.workers === workers && o.allocation.memoryMib === memoryMib)
+    .filter((o) => o.allocation.workers === workers && o.allocation.memoryMib === memoryMib && (o.batchSize ?? batchSize) === batchSize)
     .reduce((sum, o) => sum + o.merged, 0);
   const overheadMs = overheads.orchestrationMs + overheads.turnMs;
   const steps = stepsPerRound({ stepMs: predicted.stepMs, overheadMs, remainingSteps, roundsSeen: seen });
   const rounds = Math.ceil(remainingSteps / steps);
   const coldMs = isCurrent ? 0 : startMs(workers, overheads.coldStartMs);
 
-  const stepsMs = remainingSteps * predicted.stepMs * overheads.stretch;
+  // Steps of another batch size count by how much longer or shorter they are.
+  const restSteps = input.laterSteps.reduce(
+    (sum, later) => sum + later.steps * (model(shape, later.batchSize).stepMs / predicted.stepMs - 1),
+    remainingSteps,
+  );
+  const stepsMs = restSteps * predicted.stepMs * overheads.stretch;
   const restarts = Math.floor(stepsMs / (FUNCTION_LIMIT_MS - FUNCTION_DRAIN_MS));
   const fixedMs = rounds * overheadMs + coldMs + restarts * startMs(workers, overheads.coldStartMs);
   const perMs = nanoUsdPerMs(memoryMib, prices);
@@ -86,9 +91,9 @@ export function planOf(shape: Shape, { input, model, overheads, limits }: PlanCo
   const stepNanoUsdP95 = stepNanoUsd * Math.exp(Z95 * logSd);
   const roundFixedNanoUsdP95 = FIXED_P95_FACTOR * (workers * overheads.turnNanoUsd + workers * perMs * (isCurrent ? 0 : overheads.coldStartMs));
   const remainingMs = shifted(fixedMs, stepsMs, logSd);
-  const remainingNanoUsd = shifted(fixedNanoUsd, remainingSteps * stepNanoUsd, logSd);
+  const remainingNanoUsd = shifted(fixedNanoUsd, restSteps * stepNanoUsd, logSd);
   const inTime = probabilityBelow(limits.timeMs, fixedMs, stepsMs, logSd);
-  const inBudget = probabilityBelow(limits.nanoUsd, fixedNanoUsd, remainingSteps * stepNanoUsd, logSd);
+  const inBudget = probabilityBelow(limits.nanoUsd, fixedNanoUsd, restSteps * stepNanoUsd, logSd);
   return {
     allocation: { workers, memoryMib, steps },
     prediction: {

@@ -1,4 +1,5 @@
 import type { Span } from '../contracts/names';
+import { batchPhases, type Batches } from '../contracts/batch-size';
 import { SmltError } from '../contracts/errors';
 import { bitsAt, permutation, purposes, streamOf } from './random';
 
@@ -17,6 +18,19 @@ export function laneBatches(batchSize: number, lanes: number): number[] {
       `batch of ${batchSize} for ${lanes} lanes: expected at least one sample a lane; raise batchSize or lower lanes`,
     );
   return Array.from({ length: lanes }, (_, lane) => share(batchSize, lanes, lane));
+}
+
+/** The micro-batch sizes that a training's lanes will ever see. */
+export const distinctLaneBatches = (batches: Batches, lanes: number): number[] => [
+  ...new Set(batchPhases(batches).flatMap(({ batchSize }) => laneBatches(batchSize, lanes))),
+];
+
+/** How many samples a lane has drawn before a step: where the step's own begin. */
+export function lanePosition(batches: Batches, lanes: number, lane: number, step: number): number {
+  return batchPhases(batches).reduce(
+    (sum, { batchSize, firstStep, endStep }) => sum + Math.max(0, Math.min(step, endStep) - firstStep) * share(batchSize, lanes, lane),
+    0,
+  );
 }
 
 /** The samples of the data set that each lane draws from: contiguous, in lane order, sizes differ by at most one. */
@@ -58,16 +72,17 @@ export interface LaneDraw {
   readonly partition: Span;
   /** The lane's micro-batch, from `laneBatches`. */
   readonly batch: number;
-  readonly step: number;
+  /** From `lanePosition`: the batch times the step where all batches are of one size. */
+  readonly position: number;
 }
 /**
- * Data-set indices of a lane's micro-batch: positions [step * batch, (step + 1) * batch) of the endless concatenation of
+ * Data-set indices of a lane's micro-batch: positions [position, position + batch) of the endless concatenation of
  * the lane's shuffled epochs. So an epoch's end may fall inside a micro-batch, and no sample is ever left out.
  */
-export function laneSamples({ seed, lane, partition, batch, step }: LaneDraw): Int32Array {
+export function laneSamples({ seed, lane, partition, batch, position: start }: LaneDraw): Int32Array {
   const length = partition.end - partition.start;
   const samples = new Int32Array(batch);
-  let position = step * batch;
+  let position = start;
   for (let i = 0; i < batch;) {
     const epoch = Math.floor(position / length);
     const order = shuffledEpoch(seed, epoch, lane, length);

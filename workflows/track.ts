@@ -1,4 +1,5 @@
 import { workflowInfo } from '@temporalio/workflow';
+import { phaseAt } from '../contracts/batch-size';
 import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { addBills, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
@@ -126,7 +127,8 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     bill = addBills(bill, result.bill);
     adopted += result.telemetry.reduce((sum, one) => sum + one.adopted, 0);
     late.push(payLate(result.hedges));
-    observations = observe(observations, next.round, result, Date.now() - startedAtMs);
+    const { batchSize } = phaseAt(job.training, next.round.first);
+    observations = observe(observations, next.round, result, { wallMs: Date.now() - startedAtMs, batchSize });
     if (result.committed.step > step || round > opening.nextRound || from === null) from = { run, track, round };
     step = result.committed.step;
     loss = result.committed.loss ?? loss;
@@ -208,7 +210,7 @@ function observe(
   observations: readonly Observation[],
   round: Round,
   { committed, bill, telemetry, trouble }: RoundResult,
-  wallMs: number,
+  { wallMs, batchSize }: { wallMs: number; batchSize: number },
 ): Observation[] {
   const steps = committed.step - round.first;
   const complete = telemetry.filter((one) => one.steps > 0);
@@ -218,6 +220,7 @@ function observe(
   const observation: Observation = {
     allocation: round.allocation,
     round: round.round,
+    batchSize,
     steps,
     wallMs,
     stepMs: Math.max(...complete.map((one) => one.medianStepMs)),

@@ -1,4 +1,5 @@
 import { ChildWorkflowCancellationType, executeChild, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
+import { totalStepsOf } from '../contracts/batch-size';
 import { canonicalJson } from '../contracts/canonical-json';
 import type { PrepareAnswer } from '../contracts/functions';
 import type { Job } from '../contracts/job';
@@ -140,12 +141,12 @@ function shareOf(grant: Grant, spent: Bill, parallelism: number): Grant {
   return { ...grant, budgetNanoUsd: Math.max(0, Math.floor((grant.budgetNanoUsd - totalNanoUsd(spent)) / parallelism)) };
 }
 
-export const stepsOf = ({ training }: Job, { samples }: PrepareAnswer): number =>
-  training.steps ?? Math.ceil(((training.epochs ?? 1) * samples) / training.batchSize);
+export const stepsOf = ({ training }: Job, { samples }: PrepareAnswer): number => totalStepsOf(training, samples);
 
 /** Trials share the program unless what it is made from differs. */
 export function sameProgram(a: Job, b: Job): boolean {
-  const madeFrom = ({ model, loss, data, training: { batchSize, lanes, seed } }: Job) => canonicalJson({ model, loss, data, batchSize, lanes, seed });
+  const madeFrom = ({ model, loss, data, training: { batchSize, batchSchedule, lanes, seed } }: Job) =>
+    canonicalJson({ model, loss, data, batchSize, batchSchedule, lanes, seed });
   return madeFrom(a) === madeFrom(b);
 }
 

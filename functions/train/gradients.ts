@@ -1,5 +1,6 @@
 import type { Span } from '../../contracts/names';
-import { laneBatches, lanePartitions, laneSamples, noiseBits } from '../../training/lanes';
+import { phaseAt } from '../../contracts/batch-size';
+import { laneBatches, lanePartitions, lanePosition, laneSamples, noiseBits } from '../../training/lanes';
 import { LaneSums, type NodeSum } from '../../training/tree';
 import type { Layout } from './layout';
 import type { Turn } from './turn';
@@ -13,9 +14,13 @@ export function laneSpan(samples: number, lanes: number, own: Span): Span {
 
 /** Opens the sessions that the lanes need: two at most, since lanes differ by one sample. */
 export async function openSessions(layout: Layout, workspace: Workspace): Promise<void> {
-  const { batchSize, lanes } = layout.plan.recipeBody;
   const { start, end } = layout.lanes;
-  for (const samples of new Set(laneBatches(batchSize, lanes).slice(start, end))) await workspace.lane(samples);
+  for (const samples of new Set(batchesOf(layout).slice(start, end))) await workspace.lane(samples);
+}
+
+/** A round has one batch size: its plan ends where the schedule changes it. */
+function batchesOf({ plan: { first, recipeBody } }: Layout): number[] {
+  return laneBatches(phaseAt(recipeBody, first).batchSize, recipeBody.lanes);
 }
 
 /** Hears of what a worker's lanes have come to while the next ones are still computed. */
@@ -40,9 +45,9 @@ export class LaneWork {
     dataSamples: number,
   ) {
     const { layout } = turn;
-    const { batchSize, lanes } = layout.plan.recipeBody;
+    const { lanes } = layout.plan.recipeBody;
     this.#sums = new LaneSums(layout.vectorLength, layout.lanes, lanes, layout.sendingOrder, turn.workspace.memory);
-    this.#batches = laneBatches(batchSize, lanes);
+    this.#batches = batchesOf(layout);
     this.#partitions = lanePartitions(dataSamples, lanes);
   }
 
@@ -67,10 +72,11 @@ export class LaneWork {
   /** Gradient sums of one lane's samples. */
   async #gradient(step: number, lane: number, into: Float32Array): Promise<void> {
     const { layout, workspace, samples } = this.turn;
-    const { seed } = layout.plan.recipeBody;
+    const { seed, lanes } = layout.plan.recipeBody;
+    const position = lanePosition(layout.plan.recipeBody, lanes, lane, step);
     const batch = this.#batches[lane]!;
     const { session, features, targets, noise } = await workspace.lane(batch);
-    samples.gather(laneSamples({ seed, lane, partition: this.#partitions[lane]!, batch, step }), features, targets);
+    samples.gather(laneSamples({ seed, lane, partition: this.#partitions[lane]!, batch, position }), features, targets);
     layout.program.noise.forEach(({ node, elementsPerSample, rate }, i) =>
       noiseBits({ seed, step, lane, node, samples: batch, elementsPerSample, rate }, noise[i]),
     );

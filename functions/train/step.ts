@@ -1,3 +1,4 @@
+import { phaseAt } from '../../contracts/batch-size';
 import { SmltError } from '../../contracts/errors';
 import { names, type Span } from '../../contracts/names';
 import { addLoss } from '../../contracts/step-names';
@@ -154,7 +155,7 @@ export class Steps {
   #mean(range: Span): Float32Array {
     const before = this.turn.meter.enter('reduce');
     const mean = this.#reducers.get(keyOf(range))!.finish();
-    divide(mean, mean, this.turn.plan.recipeBody.batchSize);
+    divide(mean, mean, phaseAt(this.turn.plan.recipeBody, this.turn.plan.first).batchSize);
     this.turn.meter.enter(before);
     return mean;
   }

@@ -13,7 +13,8 @@ export interface StepPrediction {
   /** SD of the step time's logarithm. */
   readonly logSd: number;
 }
-export type PerformanceModel = (shape: Shape) => StepPrediction;
+/** @param batchSize  left out: the next step's */
+export type PerformanceModel = (shape: Shape, batchSize?: number) => StepPrediction;
 
 /** A component this small beside the whole step says "about nothing". */
 const NEGLIGIBLE_SHARE = 0.1;
@@ -25,19 +26,20 @@ export function fitPerformance(workload: Workload, observations: readonly Observ
   const usable = observations.filter((observation) => observation.steps > 0 && observation.stepMs > 0);
   const noise = NOISE_MARGIN * Math.max(measuredNoise(drift ? usable.filter((each) => each.round >= drift.sinceRound) : usable), LEAST_NOISE);
   const prior = computePrior(workload);
-  const unfitted = (shape: Shape) => {
+  const withBatch = (batchSize: number | undefined): Workload => (batchSize === undefined ? workload : { ...workload, batchSize });
+  const unfitted = (shape: Shape, batchSize: number | undefined) => {
     const weigh = (theta: readonly number[], features: number[]) => features.reduce((sum, phi, i) => sum + phi * theta[i]!, 0);
-    const computeMs = weigh(prior.theta, computeFeatures(workload, shape));
+    const computeMs = weigh(prior.theta, computeFeatures(withBatch(batchSize), shape));
     return computeMs / (computeMs + weigh(syncPrior.theta, syncFeatures(workload, shape)));
   };
   const compute: ComponentSample[] = [];
   const sync: ComponentSample[] = [];
   for (const observation of usable) {
-    const { allocation, parts, stepMs, cold, merged } = observation;
+    const { allocation, batchSize, parts, stepMs, cold, merged } = observation;
     // Parts are means and the step is a median, which rare slow steps do not move: only the parts' shares are taken.
     const partsMs = parts ? Object.values(parts).reduce((sum, partMs) => sum + partMs, 0) : 0;
     const isSplit = parts !== undefined && partsMs > 0;
-    const computeMs = stepMs * (isSplit ? parts.computeMs / partsMs : unfitted(allocation));
+    const computeMs = stepMs * (isSplit ? parts.computeMs / partsMs : unfitted(allocation, batchSize));
     const isOld = drift !== undefined && observation.round < drift.sinceRound;
     const common = {
       at: positionOf(allocation),
@@ -47,14 +49,18 @@ export function fitPerformance(workload: Workload, observations: readonly Observ
       ),
       floorMs: NEGLIGIBLE_SHARE * stepMs,
     };
-    compute.push({ ...common, features: computeFeatures(workload, allocation), valueMs: computeMs * (isOld ? movedRatio(drift.computeRatio) : 1) });
+    compute.push({
+      ...common,
+      features: computeFeatures(withBatch(batchSize), allocation),
+      valueMs: computeMs * (isOld ? movedRatio(drift.computeRatio) : 1),
+    });
     sync.push({ ...common, features: syncFeatures(workload, allocation), valueMs: (stepMs - computeMs) * (isOld ? movedRatio(drift.syncRatio) : 1) });
   }
   const computeModel = fitComponent(compute, prior, RESIDUAL_AMPLITUDE);
   const syncModel = fitComponent(sync, syncPrior, RESIDUAL_AMPLITUDE);
-  return (shape) => {
+  return (shape, batchSize) => {
     const at = positionOf(shape);
-    const c = computeModel.predict(computeFeatures(workload, shape), at);
+    const c = computeModel.predict(computeFeatures(withBatch(batchSize), shape), at);
     const s = syncModel.predict(syncFeatures(workload, shape), at);
     const stepMs = Math.max(c.meanMs + s.meanMs, 1e-6);
     return { stepMs, computeMs: c.meanMs, syncMs: s.meanMs, logSd: logSd(stepMs, c.varianceMs2 + s.varianceMs2) };

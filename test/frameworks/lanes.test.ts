@@ -33,7 +33,7 @@ it('Python reads the samples of every lane that Node reads, value by value, past
         const batch = laneBatches(batchSize, lanes)[lane]!;
         const features = new Float32Array(batch * data.manifest.featureShape.reduce((product, axis) => product * axis, 1));
         const targets = new Int32Array(batch);
-        samples.gather(laneSamples({ seed, lane, partition: lanePartitions(401, lanes)[lane]!, batch, step }), features, targets);
+        samples.gather(laneSamples({ seed, lane, partition: lanePartitions(401, lanes)[lane]!, batch, position: step * batch }), features, targets);
         expected.push(sha256Of([bytesOf(features), bytesOf(targets)]));
       }
     const environment = { ...process.env, PYTHONPATH: join(__dirname, '..', '..', 'python') };

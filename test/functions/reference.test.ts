@@ -31,7 +31,7 @@ describe('training by three workers', () => {
     const partitions = lanePartitions(samples, lanes);
     const all = await rig.samples(0, samples);
     for (let step = 0; step < STEPS; step++) {
-      const drawn = batches.map((batch, lane) => laneSamples({ seed: SEED, lane, partition: partitions[lane]!, batch, step }));
+      const drawn = batches.map((batch, lane) => laneSamples({ seed: SEED, lane, partition: partitions[lane]!, batch, position: step * batch }));
       reference.step(
         step,
         drawn.map((indices) => ({

@@ -40,6 +40,9 @@ function play(start: DecisionRequest, truth = twoCores, seed = 1) {
   return { decisions, wallsMs, end: input };
 }
 
+/** A machine whose compute follows the batch. */
+const withBatch = (batchSize: number): typeof twoCores => ({ ...twoCores, noise: 0, computeMs: (a) => (twoCores.computeMs(a) * batchSize) / 256 });
+
 const observation = fc
   .record({
     workers: fc.constantFrom(1, 2, 3, 4, 8, 16),
@@ -322,5 +325,39 @@ describe('compactObservations', () => {
     expect(stepwise.reduce((sum, each) => sum + (each.merged ?? 1), 0)).toBe(60);
     expect(atOnce.reduce((sum, each) => sum + each.merged, 0)).toBe(60);
     expect(stepwise[0]!.stepMs).toBeCloseTo(atOnce[0]!.stepMs, 1);
+  });
+});
+
+describe('an announced change of the batch size', () => {
+  const rounds = [1, 2, 2, 2].map((workers, round) => ({
+    ...playRound({ workers, memoryMib: 1_769, steps: 40 }, withBatch(256), { round, seed: 1, cold: false }),
+    batchSize: 256,
+  }));
+  const current = rounds.at(-1)!.allocation;
+  const stepMs = (batchSize: number) => withBatch(batchSize).computeMs(current) + twoCores.syncMs(current);
+  const input = digits({ observations: rounds, current, remainingSteps: 400, stepsDone: 160, goal: { minimize: 'time' } });
+  const predicted = (request: DecisionRequest) => {
+    const decision = decideNext(request);
+    if (decision.kind !== 'run') throw new Error(decision.reason);
+    return decision;
+  };
+
+  it('is predicted without a probe: another size is new features for what was learnt', () => {
+    const decision = predicted({ ...input, batchSize: 1_024 });
+    expect(decision.allocation.workers).toBe(2);
+    expect(Math.abs(decision.prediction.stepMs / stepMs(1_024) - 1)).toBeLessThan(0.15);
+  });
+
+  it('is planned for before it comes: the rest is as long as its phases together', () => {
+    const later = predicted({ ...input, laterSteps: [{ batchSize: 1_024, steps: 300 }] });
+    const truthMs = 100 * stepMs(256) + 300 * stepMs(1_024);
+    expect(Math.abs(later.prediction.remainingMs.p50 / truthMs - 1)).toBeLessThan(0.25);
+    expect(later.prediction.remainingMs.p50).toBeGreaterThan(2 * predicted(input).prediction.remainingMs.p50);
+  });
+
+  it('is no drift', () => {
+    const after = { ...playRound(current, withBatch(512), { round: 4, seed: 1, cold: false }), batchSize: 512 };
+    const decision = predicted({ ...input, batchSize: 512, observations: [...rounds, after, { ...after, round: 5 }, { ...after, round: 6 }] });
+    expect(decision.reason).not.toContain('times as long as before');
   });
 });

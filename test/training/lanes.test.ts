@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
-import { laneBatches, lanePartitions, laneSamples, noiseBits } from '../../training/lanes';
+import { laneBatches, lanePartitions, lanePosition, laneSamples, noiseBits } from '../../training/lanes';
 import { below, bitsAt, hash32, permutation, streamOf, uniformBits } from '../../training/random';
 import { add, divide } from '../../training/kernels';
 import { treeNodes } from '../../contracts/tree-nodes';
@@ -12,6 +12,7 @@ import { clipFactor, globalNorm, rangeNorms } from '../../training/norms';
 import { learningRateAt } from '../../training/schedules';
 import { blendBuffers, slotCount, update } from '../../training/optimizers';
 import type { Optimizer } from '../../contracts/optimizer';
+import { phaseAt, stepsForSamples, totalStepsOf } from '../../contracts/batch-size';
 import type { Schedule } from '../../contracts/schedule';
 
 const fixtures = path.join(__dirname, 'fixtures');
@@ -27,7 +28,9 @@ const compute: Record<string, (given: any) => unknown> = {
   permutation: ({ length, key }) => [...permutation(length, ...key)],
   laneBatches: ({ batchSize, lanes }) => laneBatches(batchSize, lanes),
   lanePartitions: ({ samples, lanes }) => lanePartitions(samples, lanes).map(pair),
-  laneSamples: ({ partition, ...draw }) => [...laneSamples({ ...draw, partition: span(partition[0], partition[1]) })],
+  laneSamples: ({ partition, step, batch, ...draw }) => [
+    ...laneSamples({ ...draw, batch, position: step * batch, partition: span(partition[0], partition[1]) }),
+  ],
   noise: (draw) => [...noiseBits(draw)],
   treeNodes: ({ start, end, total }) => treeNodes(span(start, end), total).map(pair),
   treeSum: ({ lanes, length, samples }) => {
@@ -155,7 +158,7 @@ describe('lanes', () => {
         (seed, lane, length, batch, start) => {
           const partition = span(start, start + length);
           const drawn: number[] = [];
-          for (let step = 0; drawn.length < 3 * length; step++) drawn.push(...laneSamples({ seed, lane, partition, batch, step }));
+          for (let step = 0; drawn.length < 3 * length; step++) drawn.push(...laneSamples({ seed, lane, partition, batch, position: step * batch }));
           const all = Array.from({ length }, (_, i) => start + i);
           for (let epoch = 0; epoch < 3; epoch++) expect(drawn.slice(epoch * length, (epoch + 1) * length).sort((a, b) => a - b)).toEqual(all);
         },
@@ -163,13 +166,47 @@ describe('lanes', () => {
       { numRuns: 60 },
     );
   });
+  it('leave no sample out and draw none twice in an epoch where the batch size changes on the way', () => {
+    const size = fc.integer({ min: 4, max: 40 });
+    fc.assert(
+      fc.property(
+        size,
+        size,
+        size,
+        fc.integer({ min: 1, max: 9 }),
+        fc.integer({ min: 1, max: 9 }),
+        fc.nat(3),
+        (first, second, third, at, more, lane) => {
+          const changes = [
+            { fromStep: at, batchSize: second },
+            { fromStep: at + more, batchSize: third },
+          ];
+          const batches = { batchSize: first, batchSchedule: changes };
+          const drawn: number[] = [];
+          for (let step = 0; drawn.length < 3 * 17; step++) {
+            const batch = laneBatches(phaseAt(batches, step).batchSize, 4)[lane]!;
+            drawn.push(...laneSamples({ seed: 5, lane, partition: span(0, 17), batch, position: lanePosition(batches, 4, lane, step) }));
+          }
+          const all = Array.from({ length: 17 }, (_, i) => i);
+          for (let epoch = 0; epoch < 3; epoch++) expect(drawn.slice(epoch * 17, (epoch + 1) * 17).sort((a, b) => a - b)).toEqual(all);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+  it('make an epoch of as many steps as its samples need', () => {
+    const batches = { batchSize: 10, batchSchedule: [{ fromStep: 4, batchSize: 40 }] };
+    expect([39, 40, 41, 80, 81].map((samples) => stepsForSamples(batches, samples))).toEqual([4, 4, 5, 5, 6]);
+    expect(totalStepsOf({ ...batches, epochs: 2 }, 100)).toBe(8);
+  });
   it('draw the same samples when steps are asked for out of order', () => {
-    const draw = (step: number) => [...laneSamples({ seed: 4, lane: 2, partition: span(10, 47), batch: 8, step })];
+    const draw = (step: number) => [...laneSamples({ seed: 4, lane: 2, partition: span(10, 47), batch: 8, position: step * 8 })];
     const forwards = [0, 1, 2, 3, 4, 5, 6, 7].map(draw);
     expect([7, 3, 0, 6, 1, 5, 2, 4].map(draw)).toEqual([7, 3, 0, 6, 1, 5, 2, 4].map((step) => forwards[step]));
   });
   it('shuffle each epoch, lane and seed differently', () => {
-    const epoch = (seed: number, lane: number, step: number) => laneSamples({ seed, lane, partition: span(0, 50), batch: 50, step }).join();
+    const epoch = (seed: number, lane: number, step: number) =>
+      laneSamples({ seed, lane, partition: span(0, 50), batch: 50, position: step * 50 }).join();
     expect(new Set([epoch(1, 0, 0), epoch(1, 0, 1), epoch(1, 1, 0), epoch(2, 0, 0)]).size).toBe(4);
   });
   it('are refused when batch or data are smaller than their number', () => {

@@ -46,6 +46,27 @@ describe('training on real processes', () => {
     expect(await digestOf('free', jobOf({ stepsPerRound: 5 }))).toBe(one);
   });
 
+  it('gives the same weights when the batch grows on the way, and no round crosses the change', async () => {
+    const { training } = jobOf();
+    const growing = {
+      training: {
+        ...training,
+        batchSchedule: [
+          { fromStep: 9, batchSize: 128 },
+          { fromStep: 17, batchSize: 96 },
+        ],
+      },
+    };
+    const one = await digestOf('growing-1', jobOf({ minWorkers: 1, maxWorkers: 1 }, growing));
+    expect(await digestOf('growing-3', jobOf({ minWorkers: 3, maxWorkers: 3, stepsPerRound: 5 }, growing))).toBe(one);
+    expect(one).not.toBe(digests.get('one'));
+    const plans = (await engine.store.list('runs/growing-1/')).filter((name) => name.endsWith('/plan'));
+    const rounds = await Promise.all(
+      plans.map(async (name) => JSON.parse(Buffer.from(await engine.store.get(name)).toString()) as { first: number; last: number }),
+    );
+    for (const { first, last } of rounds) for (const border of [9, 17]) expect(first < border && border < last).toBe(false);
+  });
+
   it('gives the same weights when functions are killed and answers are lost', async () => {
     await engine.setFaults([
       { function: 'smlt-train-*', payload: { worker: 1 }, nth: 1, times: 2, action: { kind: 'kill', afterMs: 40 } },
