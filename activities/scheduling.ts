@@ -22,7 +22,7 @@ import {
   type PastTrial,
 } from '../scheduler';
 import { sha256Hex } from '../storage/digest';
-import { blockElements, cutLanes, cutRanges } from '../contracts/cut';
+import { cutOf } from '../contracts/cut';
 import { slotCount } from '../training/optimizers';
 import type { EngineDependencies } from './dependencies';
 import { decodeRecord, encodeRecord, findRecord } from './records';
@@ -230,6 +230,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       },
       prices,
       exchange: exchangeKind(exchange.uri),
+      topology: job.synchronization.topology,
       phase,
       probesLeft,
       forbidden: defined(forbidden),
@@ -243,6 +244,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     { allocation, reason }: Decision & { kind: 'run' | 'probe' },
   ): Promise<RoundPlan> {
     const { run, track, recipe, round, step, untilStep, pauseAtStep = Infinity, from } = question;
+    const { topology } = job.synchronization;
     const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
     // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
     const windowEnd = (Math.floor(step / LOSS_WINDOW) + 1) * LOSS_WINDOW;
@@ -263,10 +265,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       first: step,
       last,
       allocation: { ...allocation, steps: last - step },
-      cut: {
-        laneBorders: cutLanes(recipeBody.lanes, allocation.workers),
-        rangeBorders: cutRanges(program.paramCount, allocation.workers, blockElements(program.paramCount)),
-      },
+      topology,
+      cut: cutOf({ topology, lanes: recipeBody.lanes, paramCount: program.paramCount, workers: allocation.workers }),
       start,
       dataUri: job.data.train,
       exchangeUri: exchange.uri,

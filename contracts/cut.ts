@@ -1,4 +1,5 @@
 import { SmltError } from './errors';
+import type { Topology } from './synchronization';
 import { treeNodes } from './tree-nodes';
 
 /*
@@ -50,4 +51,20 @@ export function blockElements(paramCount: number): number {
 export function cutRanges(paramCount: number, workers: number, elements: number): number[] {
   const blocks = Math.ceil(paramCount / elements);
   return Array.from({ length: workers + 1 }, (_, worker) => Math.min(paramCount, Math.floor((blocks * worker) / workers) * elements));
+}
+
+/** Who drives which lanes and owns which parameters in a round; all of them belong to one worker where the topology says so. */
+export function cutOf(shape: { topology: Topology; lanes: number; paramCount: number; workers: number }): {
+  laneBorders: number[];
+  rangeBorders: number[];
+} {
+  const { topology, lanes, paramCount, workers } = shape;
+  const rangeBorders =
+    topology === 'parameter-server' ? [0, ...new Array<number>(workers).fill(paramCount)] : cutRanges(paramCount, workers, blockElements(paramCount));
+  return { laneBorders: cutLanes(lanes, workers), rangeBorders };
+}
+
+/** Borders of `parts` stretches of `total`, in order, whose sizes differ by at most one. */
+export function evenBorders(total: number, parts: number): number[] {
+  return Array.from({ length: parts + 1 }, (_, part) => Math.floor((total * part) / parts));
 }

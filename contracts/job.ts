@@ -7,6 +7,7 @@ import { MetricName } from './metrics';
 import { Model } from './model';
 import { Optimizer, WeightAverage } from './optimizer';
 import { Schedule } from './schedule';
+import { Synchronization } from './synchronization';
 import { Duration, Instant } from './units';
 import { EarlyStopping, Until, ValidationMetric } from './validation';
 
@@ -111,6 +112,7 @@ export const Job = z
       .refine(({ minWorkers = 1, maxWorkers = Infinity }) => minWorkers <= maxWorkers, { error: 'expected at most maxWorkers', path: ['minWorkers'] })
       .default({}),
     reproducibility: z.enum(['bits', 'values']).optional(),
+    synchronization: Synchronization.prefault({}),
   })
   .refine(({ training, data }) => (training.until === undefined && training.earlyStopping === undefined) || data.validation !== undefined, {
     error: 'training.until and training.earlyStopping are measured on it; add a validation set, or leave them out',

@@ -5,6 +5,7 @@ import { Job } from './job';
 import { Bill } from './money';
 import { Optimizer, WeightAverage } from './optimizer';
 import { Schedule } from './schedule';
+import { Topology } from './synchronization';
 
 const Step = z.int().min(0);
 const Digest = z.string().min(8);
@@ -68,6 +69,9 @@ export const RoundPlan = z.object({
   last: Step,
   allocation: Allocation,
   cut: Cut,
+  topology: Topology.default('scatter-reduce'),
+  /** Scatter-reduce in so many groups, which add gradients up before owners do; left out: none do. */
+  groups: z.int().min(1).optional(),
   start: Checkpoint,
   dataUri: z.string(),
   exchangeUri: z.string(),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Allocation } from './round';
+import { Topology } from './synchronization';
 
 const Ms = z.number().min(0);
 const NanoUsd = z.number().min(0);
@@ -112,6 +113,7 @@ export const DecisionInput = z.object({
   bounds: AllocationBounds,
   prices: Prices,
   exchange: ExchangeKind.default('files'),
+  topology: Topology.default('scatter-reduce'),
   phase: z.enum(['profile', 'run']),
   probesLeft: z.int().min(0),
   /** Learnt from failures: sizes that ran out of memory, worker counts that never got their slots. */

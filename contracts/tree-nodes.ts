@@ -22,3 +22,21 @@ export function treeNodes(span: Span, total: number): Span[] {
   }
   return nodes;
 }
+
+/** Leaves of the tree over the blocks of all parameters: their number, filled up to a power of two. */
+export function blockLeaves(paramCount: number, blockElements: number): number {
+  let total = 1;
+  while (total < Math.ceil(paramCount / blockElements)) total *= 2;
+  return total;
+}
+
+/** The maximal block-tree nodes of a range, each of which has one norm; the last owner's reach over the zeros behind the end. */
+export function blockNodes(range: Span, blockElements: number, paramCount: number): Span[] {
+  if (range.start === range.end) return [];
+  const onBorder = (element: number) => element % blockElements === 0 || element === paramCount;
+  if (!isPowerOfTwo(blockElements) || !onBorder(range.start) || !onBorder(range.end) || range.end > paramCount)
+    throw new Error(`range ${range.start}-${range.end} of ${paramCount}: expected borders on blocks of ${blockElements}`);
+  const total = blockLeaves(paramCount, blockElements);
+  const end = range.end === paramCount ? total : range.end / blockElements;
+  return treeNodes({ start: range.start / blockElements, end }, total);
+}

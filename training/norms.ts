@@ -1,28 +1,10 @@
 import type { Span } from '../contracts/names';
-import { isPowerOfTwo, treeNodes } from '../contracts/tree-nodes';
+import { blockLeaves, blockNodes } from '../contracts/tree-nodes';
 
 /*
  * The gradient's global norm, the same bits for every cut into ranges: squares are added in float64 inside each block, then
  * blocks along the binary tree over all blocks (filled up with zeros to a power of two).
  */
-
-const blockCount = (paramCount: number, blockElements: number) => Math.ceil(paramCount / blockElements);
-function leaves(paramCount: number, blockElements: number): number {
-  let total = 1;
-  while (total < blockCount(paramCount, blockElements)) total *= 2;
-  return total;
-}
-
-/** The maximal block-tree nodes of a range; the last owner's reach over the zeros behind the end. */
-function nodesOf(range: Span, blockElements: number, paramCount: number): Span[] {
-  if (range.start === range.end) return [];
-  const onBorder = (element: number) => element % blockElements === 0 || element === paramCount;
-  if (!isPowerOfTwo(blockElements) || !onBorder(range.start) || !onBorder(range.end) || range.end > paramCount)
-    throw new Error(`range ${range.start}-${range.end} of ${paramCount}: expected borders on blocks of ${blockElements}`);
-  const total = leaves(paramCount, blockElements);
-  const end = range.end === paramCount ? total : range.end / blockElements;
-  return treeNodes({ start: range.start / blockElements, end }, total);
-}
 
 /** Four running sums, elements i, i + 4, ... each, so that a SIMD kernel can give the same bits. */
 function blockNorm(gradient: Float32Array, start: number, end: number): number {
@@ -53,12 +35,12 @@ export function rangeNorms(gradient: Float32Array, range: Span, blockElements: n
     if (count === 1) return blockNorm(gradient, start, Math.min(start + blockElements, gradient.length));
     return sumOf(first, count / 2) + sumOf(first + count / 2, count / 2);
   };
-  return Float64Array.from(nodesOf(range, blockElements, paramCount), ({ start, end }) => sumOf(start, end - start));
+  return Float64Array.from(blockNodes(range, blockElements, paramCount), ({ start, end }) => sumOf(start, end - start));
 }
 
 /** How many squared norms a range has. */
 export function normCount(range: Span, blockElements: number, paramCount: number): number {
-  return nodesOf(range, blockElements, paramCount).length;
+  return blockNodes(range, blockElements, paramCount).length;
 }
 
 /** The norm of the whole gradient from what all owners published, in any order. */
@@ -69,7 +51,7 @@ export function globalNorm(
 ): number {
   const known = new Map<string, number>();
   for (const { range, values } of perRange) {
-    const nodes = nodesOf(range, blockElements, paramCount);
+    const nodes = blockNodes(range, blockElements, paramCount);
     if (nodes.length !== values.length) throw new Error(`range ${range.start}-${range.end}: expected ${nodes.length} norms, got ${values.length}`);
     nodes.forEach(({ start, end }, index) => known.set(`${start}-${end}`, values[index]!));
   }
@@ -80,7 +62,7 @@ export function globalNorm(
     const middle = (start + end) / 2;
     return sumOf(start, middle) + sumOf(middle, end);
   };
-  return Math.sqrt(sumOf(0, leaves(paramCount, blockElements)));
+  return Math.sqrt(sumOf(0, blockLeaves(paramCount, blockElements)));
 }
 
 /** What the gradient is multiplied with so that its norm is at most `clipNorm`; PyTorch's clip_grad_norm_, as a float32. */

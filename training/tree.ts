@@ -91,7 +91,7 @@ function isLeftOf(left: Span, start: number, end: number): boolean {
 
 /** What may be done with a vector that was added: `given` is recycled too, `lent` may be overwritten, `read` may not. */
 export type Use = 'given' | 'lent' | 'read';
-interface Waiting extends NodeSum {
+export interface NodeSumInUse extends NodeSum {
   readonly use: Use;
 }
 
@@ -101,7 +101,7 @@ interface Waiting extends NodeSum {
  */
 export class NodeSums {
   /** Nodes that wait for their other half, by first lane. */
-  private readonly waiting = new Map<number, Waiting>();
+  private readonly waiting = new Map<number, NodeSumInUse>();
 
   constructor(
     private readonly length: number,
@@ -119,7 +119,7 @@ export class NodeSums {
     for (const other of this.waiting.values())
       if (other.node.start < node.end && node.start < other.node.end)
         throw new Error(`node ${node.start}-${node.end}: overlaps ${other.node.start}-${other.node.end}, which was added before`);
-    let merged: Waiting = { node, sum: vector, use };
+    let merged: NodeSumInUse = { node, sum: vector, use };
     for (;;) {
       const { start, end } = merged.node;
       const width = end - start;
@@ -133,7 +133,7 @@ export class NodeSums {
     this.waiting.set(merged.node.start, merged);
   }
 
-  private sumOf(left: Waiting, right: Waiting): Omit<Waiting, 'node'> {
+  private sumOf(left: NodeSumInUse, right: NodeSumInUse): Omit<NodeSumInUse, 'node'> {
     const into = [left, right].find(({ use }) => use === 'given') ?? [left, right].find(({ use }) => use === 'lent');
     const { sum, use } = into ?? { sum: this.vectors.floats(this.length), use: 'given' };
     add(sum, left.sum, right.sum);
@@ -141,14 +141,21 @@ export class NodeSums {
     return { sum, use };
   }
 
-  /** The sum over all leaves, for the caller to change; `recycle` takes it back. @throws when nodes are missing */
-  finish(): Float32Array {
-    const root = this.waiting.get(0);
-    if (root === undefined || root.node.end !== this.total) {
+  /** The sums of these nodes, which all that was added makes up, from left to right; they are the caller's as far as `use` says. @throws when nodes are missing */
+  take(nodes: readonly Span[]): NodeSumInUse[] {
+    const taken = nodes.map(({ start, end }) => {
+      const found = this.waiting.get(start);
+      if (found !== undefined && found.node.end === end) return found;
       const have = [...this.waiting.values()].map(({ node }) => `${node.start}-${node.end}`).join(', ');
       throw new Error(`tree over 0-${this.total}: nodes are missing, have ${have || 'none'}`);
-    }
+    });
     this.waiting.clear();
+    return taken;
+  }
+
+  /** The sum over all leaves, for the caller to change; `recycle` takes it back. @throws when nodes are missing */
+  finish(): Float32Array {
+    const root = this.take([{ start: 0, end: this.total }])[0]!;
     if (root.use !== 'read') {
       this.lent = root.use === 'lent' ? root.sum : undefined;
       return root.sum;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { names } from '../../contracts/names';
 import { bytesOf } from '../bytes';
-import { heldNames } from './load';
+import { heldNames, slotsOf } from './load';
 import { keep } from './publish';
 import { Detour, type Turn } from './turn';
 import { lookAround } from './wait';
@@ -14,7 +14,7 @@ export async function keepCheckpoint(turn: Turn): Promise<void> {
     const kept: Promise<void>[] = [];
     if (layout.own) {
       const { start, end } = layout.own;
-      kept.push(keep(turn, names.checkpointState(layout.id, plan.last, layout.own), workspace.slots.values));
+      kept.push(keep(turn, names.checkpointState(layout.id, plan.last, layout.own), slotsOf(layout, workspace.slots.values, layout.own)));
       kept.push(keep(turn, names.checkpointParams(layout.id, plan.last, layout.own), workspace.params.values.subarray(start, end)));
     }
     if (layout.ownsExtra) kept.push(keep(turn, names.checkpointState(layout.id, plan.last, layout.extra), workspace.extra.values));
@@ -35,12 +35,12 @@ export async function awaitDurable(turn: Turn, computed: boolean): Promise<void>
   const { layout, store, exchange, plan } = turn;
   const { times, last } = plan;
   let missing = layout.checkpoint(last);
-  let computing = layout.paramRanges.map((range) => layout.params(last, range));
+  let computing = layout.alone ? [] : layout.paramRanges.map((range) => layout.params(last, range));
   let quietSinceMs = performance.now();
   let pauseMs = firstPauseMs;
   await turn.meter.during('wait', async () => {
     for (;;) {
-      computing = await exchange.waitFor(computing, { timeoutMs: Math.min(times.waitMs, times.lookMs) });
+      if (computing.length > 0) computing = await exchange.waitFor(computing, { timeoutMs: Math.min(times.waitMs, times.lookMs) });
       const found = await Promise.all(missing.map((name) => store.head(name)));
       const still = missing.filter((_, i) => found[i] === undefined);
       if (still.length === 0) return;
@@ -52,7 +52,7 @@ export async function awaitDurable(turn: Turn, computed: boolean): Promise<void>
       missing = still;
       await turn.lookForManifest();
       if (performance.now() - quietSinceMs >= Math.max(times.waitMs, 2 * turn.meter.medianStepMs)) {
-        await lookAround(turn, computed ? last - 1 : last, computed ? layout.published(last) : layout.ownValues(last));
+        await lookAround(turn, computed ? last - 1 : last, computed || layout.alone ? layout.published(last) : layout.ownValues(last));
         quietSinceMs = performance.now();
       }
       if (turn.nearLimit('wait') || performance.now() - turn.newsAtMs >= times.giveUpMs) throw new Detour({ kind: 'waiting', step: last, missing });

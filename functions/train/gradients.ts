@@ -46,7 +46,13 @@ export class LaneWork {
   ) {
     const { layout } = turn;
     const { lanes } = layout.plan.recipeBody;
-    this.#sums = new LaneSums(layout.vectorLength, layout.lanes, lanes, layout.sendingOrder, turn.workspace.memory);
+    this.#sums = new LaneSums(
+      layout.vectorLength,
+      layout.lanes,
+      lanes,
+      layout.role.pieces.map(({ span }) => span),
+      turn.workspace.memory,
+    );
     this.#batches = batchesOf(layout);
     this.#partitions = lanePartitions(dataSamples, lanes);
   }

@@ -106,14 +106,17 @@ async function goOn(turn: Turn, steps: Steps, sweep: Sweep): Promise<Outcome> {
   const computes = where.step < plan.last;
   for (let { step } = where; step < plan.last; step++) {
     // The first step is always tried: without it a short time limit would mean no progress at all.
-    if (meter.steps > 0 && turn.nearLimit('step')) return { kind: 'reached', step };
+    if (meter.steps > 0 && turn.nearLimit('step')) {
+      await steps.leaveBehind(step, 'now');
+      return { kind: 'reached', step };
+    }
     await turn.lookForManifest();
     const startedAtMs = performance.now();
     await steps.run(step);
     turn.reachedStep(step + 1);
     if (step + 1 < plan.last) {
       await steps.readParams(step + 1);
-      await sweep.below(step + 1);
+      if (!turn.layout.alone || (await steps.leaveBehind(step + 1, 'nowAndThen'))) await sweep.below(step + 1);
     }
     meter.stepDone(performance.now() - startedAtMs);
   }

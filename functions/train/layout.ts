@@ -3,15 +3,11 @@ import { names, type RecipeId, type Span } from '../../contracts/names';
 import type { Program } from '../../contracts/program';
 import type { RoundPlan } from '../../contracts/round';
 import { checkpointNames, extraRange, filledRanges, LOSSES_KEPT, wholeNames } from '../../contracts/step-names';
+import { isReplicated } from '../../contracts/synchronization';
+import { treeNodes } from '../../contracts/tree-nodes';
 import { slotCount } from '../../training/optimizers';
 import { counterLength } from '../../training/plateau';
-import { treeNodes } from '../../contracts/tree-nodes';
-
-export interface NeededPartial {
-  readonly name: string;
-  readonly node: Span;
-  readonly range: Span;
-}
+import { roleOf, roleShape, type Piece, type Role } from './role';
 
 /** Who does what in a round, and all names of one worker's turn. Pure: follows from the plan, the program and the worker's number. */
 export class Layout {
@@ -19,17 +15,23 @@ export class Layout {
   readonly lanes: Span;
   /** Tree nodes that this worker publishes, from left to right. */
   readonly nodes: readonly Span[];
-  /** Every range with parameters in it, and behind them the extra one. */
-  readonly ranges: readonly Span[];
+  readonly role: Role;
+  /** Every range with parameters in it. */
+  readonly paramRanges: readonly Span[];
   readonly extra: Span;
-  /** The parameters this worker owns; undefined where it owns none. */
+  /** The parameters this worker owns and publishes; undefined where it owns none. */
   readonly own: Span | undefined;
   readonly ownsExtra: boolean;
-  /** Reads the extra state: its owner, and everybody where its counters decide the learning rate. */
+  /** Nobody else is in the round, so nothing has to go round. */
+  readonly alone: boolean;
+  /** Every worker updates all parameters and the extra state by itself. */
+  readonly replicated: boolean;
+  /** Keeps the extra state up to date. */
+  readonly updatesExtra: boolean;
+  /** Reads the extra state: whoever keeps it up to date, and everybody where its counters decide the learning rate. */
   readonly needsExtra: boolean;
   /** Floats of optimiser state a parameter. */
   readonly slots: number;
-  readonly #allNodes: readonly Span[];
   readonly #shape: { rangeBorders: readonly number[]; bufferCount: number };
 
   constructor(
@@ -43,13 +45,16 @@ export class Layout {
     this.id = { run: plan.run, track: plan.track, recipe: plan.recipe };
     this.lanes = lanesOf(worker);
     this.nodes = treeNodes(this.lanes, total);
-    this.#allNodes = laneBorders.slice(1).flatMap((_, w) => treeNodes(lanesOf(w), total));
+    this.role = roleOf(roleShape(plan, program), worker);
     this.extra = extraRange(program.paramCount, program.bufferCount);
-    this.ranges = [...filledRanges(rangeBorders), this.extra];
+    this.paramRanges = filledRanges(rangeBorders);
     const own = { start: rangeBorders[worker]!, end: rangeBorders[worker + 1]! };
     this.own = own.end > own.start ? own : undefined;
     this.ownsExtra = worker === 0;
-    this.needsExtra = this.ownsExtra || counterLength(plan.recipeBody.schedule) > 0;
+    this.alone = laneBorders.length === 2;
+    this.replicated = isReplicated(plan.topology);
+    this.updatesExtra = this.ownsExtra || this.replicated;
+    this.needsExtra = this.updatesExtra || counterLength(plan.recipeBody.schedule) > 0;
     this.slots = slotCount(plan.recipeBody.optimizer, plan.recipeBody.weightAverage);
     this.#shape = { rangeBorders, bufferCount: program.bufferCount };
   }
@@ -58,12 +63,23 @@ export class Layout {
   get vectorLength(): number {
     return this.extra.end;
   }
-  get paramRanges(): readonly Span[] {
-    return this.ranges.slice(0, -1);
-  }
-  /** Ranges whose sums this worker makes. */
+  /** Ranges that this worker publishes the state of. */
   get ownRanges(): Span[] {
     return [...(this.own ? [this.own] : []), ...(this.ownsExtra ? [this.extra] : [])];
+  }
+  /** Ranges of parameters that this worker updates, next to each other. */
+  get updated(): readonly Span[] {
+    return this.replicated ? this.paramRanges : this.own ? [this.own] : [];
+  }
+  /** Those as one. */
+  get updatedSpan(): Span | undefined {
+    const { updated } = this;
+    return updated.length === 0 ? undefined : { start: updated[0]!.start, end: updated.at(-1)!.end };
+  }
+  /** Where a range's optimiser state lies in the state of all that this worker updates: range after range. */
+  slotSpan({ start, end }: Span): Span {
+    const first = this.updatedSpan!.start;
+    return { start: (start - first) * this.slots, end: (end - first) * this.slots };
   }
 
   /** Floats of the extra state: running statistics, losses, counters of the schedule. */
@@ -74,23 +90,25 @@ export class Layout {
     return extraState.subarray(this.program.bufferCount + LOSSES_KEPT);
   }
 
-  /** Ranges as this worker sends them: each begins with another owner's, so that no owner is everybody's first, and ends with its own. */
-  get sendingOrder(): Span[] {
-    const after = this.ranges.findIndex(({ start }) => start >= (this.own?.end ?? this.plan.cut.rangeBorders[this.worker + 1]!));
-    return [...this.ranges.slice(after), ...this.ranges.slice(0, after)];
-  }
-
   /** Where in the extra range the mean weight of the batch's losses lies, if they weigh differently. */
   get weightAt(): number | undefined {
     return this.program.buffers.find(({ name }) => name === LOSS_WEIGHT)?.offset;
   }
 
-  ownPartials(step: number): string[] {
-    return this.nodes.flatMap((node) => this.ranges.map((range) => names.partial(this.id, step, node, range)));
+  partial(step: number, node: Span, span: Span): string {
+    return names.partial(this.id, step, node, span);
   }
-  /** All nodes of the own ranges, whoever makes them. */
-  neededPartials(step: number): NeededPartial[] {
-    return this.ownRanges.flatMap((range) => this.#allNodes.map((node) => ({ name: names.partial(this.id, step, node, range), node, range })));
+  /** What goes out of the own lanes. */
+  lanePartials(step: number): string[] {
+    return this.#partials(step, this.nodes, this.role.pieces);
+  }
+  /** What this worker adds up for others. */
+  combinedPartials(step: number): string[] {
+    const { combines } = this.role;
+    return combines ? this.#partials(step, combines.into, combines.pieces) : [];
+  }
+  #partials(step: number, nodes: readonly Span[], pieces: readonly Piece[]): string[] {
+    return nodes.flatMap((node) => pieces.filter(({ published }) => published).map(({ span }) => this.partial(step, node, span)));
   }
   norm(step: number, range: Span): string {
     return names.norm(this.id, step, range);
@@ -107,9 +125,14 @@ export class Layout {
   }
   /** All that this worker has published when it has made a step: what it was made from, and the step itself. */
   published(step: number): string[] {
-    return [...this.ownPartials(step - 1), ...this.#ownNorm(step - 1), ...this.ownValues(step)];
+    return this.alone ? [] : [...this.#inputs(step - 1), ...this.ownValues(step)];
   }
-  #ownNorm(step: number): string[] {
+  /** What this worker has published for others to make the next step from. */
+  #inputs(step: number): string[] {
+    return [...this.lanePartials(step), ...this.combinedPartials(step), ...this.#ownNorms(step)];
+  }
+  #ownNorms(step: number): string[] {
+    if (this.replicated || this.alone) return [];
     return [
       ...(this.ownsExtra && this.weightAt !== undefined ? [this.norm(step, this.extra)] : []),
       ...(this.own && this.plan.recipeBody.clipNorm !== undefined ? [this.norm(step, this.own)] : []),
@@ -127,9 +150,9 @@ export class Layout {
       ...this.ownRanges.map((range) => names.checkpointState(this.id, step, range)),
     ];
   }
-  /** What this worker deletes of a step that nobody needs any more: everything of its own ranges, whoever wrote it. */
+  /** What this worker deletes of a step that nobody needs any more: all that it has published. */
   swept(step: number): string[] {
-    return [...this.neededPartials(step).map(({ name }) => name), ...this.#ownNorm(step), ...this.ownValues(step)];
+    return [...this.#inputs(step), ...this.ownValues(step)];
   }
 }
 

@@ -7,9 +7,15 @@ import type { Turn } from './turn';
 /** The names under which a workspace holds a step's vectors. */
 export const heldNames = {
   params: (layout: Layout, step: number) => layout.params(step, { start: 0, end: layout.program.paramCount }),
-  slots: (layout: Layout, step: number, own: Span) => layout.state(step, own),
+  slots: (layout: Layout, step: number) => layout.updated.map((range) => layout.state(step, range)).join(' '),
   extra: (layout: Layout, step: number) => layout.state(step, layout.extra),
 };
+
+/** A range's part of the optimiser state that a workspace holds. */
+export function slotsOf(layout: Layout, values: Float32Array, range: Span): Float32Array {
+  const { start, end } = layout.slotSpan(range);
+  return values.subarray(start, end);
+}
 
 /** Loads params and own states of a step, from memory where it holds them. False when any of it is gone. */
 export async function loadStep(turn: Turn, step: number): Promise<boolean> {
@@ -33,10 +39,11 @@ async function loadFromExchange({ layout, exchange, workspace }: Turn, step: num
     if (!there.every(Boolean)) return false;
     params.nowHolds(paramsName);
   }
-  if (layout.own) {
-    const name = heldNames.slots(layout, step, layout.own);
-    if (!slots.holds(name, (layout.own.end - layout.own.start) * layout.slots)) {
-      if (!(await read(name, slots.values))) return false;
+  if (layout.updatedSpan) {
+    const name = heldNames.slots(layout, step);
+    if (!slots.holds(name, layout.slotSpan(layout.updatedSpan).end)) {
+      const there = await Promise.all(layout.updated.map((range) => read(layout.state(step, range), slotsOf(layout, slots.values, range))));
+      if (!there.every(Boolean)) return false;
       slots.nowHolds(name);
     }
   }
@@ -61,12 +68,15 @@ async function loadStart({ layout, store, workspace, plan: { start, first, recip
     await readParams(store, program, start, params.values);
     params.nowHolds(paramsName);
   }
-  if (layout.own) {
+  if (layout.updatedSpan) {
     const begins = from === undefined || first === recipeBody.stateFrom;
-    const name = begins ? `${program.initialParams} ${layout.own.start}-${layout.own.end} zeros` : names.state(from, from.step, layout.own);
-    if (!slots.holds(name, (layout.own.end - layout.own.start) * layout.slots)) {
+    const { updated, updatedSpan: span } = layout;
+    const name = begins
+      ? `${program.initialParams} ${span.start}-${span.end} zeros`
+      : updated.map((range) => names.state(from, from.step, range)).join(' ');
+    if (!slots.holds(name, layout.slotSpan(span).end)) {
       if (begins) slots.values.fill(0);
-      else await readSlots(store, start, layout.own, layout.slots, slots.values);
+      else for (const range of updated) await readSlots(store, start, range, layout.slots, slotsOf(layout, slots.values, range));
       slots.nowHolds(name);
     }
   }

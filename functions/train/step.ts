@@ -1,39 +1,37 @@
 import { phaseAt } from '../../contracts/batch-size';
 import { SmltError } from '../../contracts/errors';
-import { names, type Span } from '../../contracts/names';
+import type { Span } from '../../contracts/names';
 import { addLoss } from '../../contracts/step-names';
 import { clipFactor, globalNorm, normCount, rangeNorms, scaleBy } from '../../training/norms';
 import { blendBuffers, update } from '../../training/optimizers';
 import { countLoss, reductionsOf } from '../../training/plateau';
 import { learningRateAt } from '../../training/schedules';
-import { divide, type Vectors } from '../../training/kernels';
-import { NodeSums, type NodeSum } from '../../training/tree';
+import { divide } from '../../training/kernels';
+import type { NodeSum } from '../../training/tree';
 import { bytesOf } from '../bytes';
 import { passing } from '../fault-points';
 import { LaneWork } from './gradients';
-import { heldNames } from './load';
+import { heldNames, slotsOf } from './load';
 import { publish } from './publish';
+import { meanOf, RoleSums, type Awaited, type Means } from './sums';
 import type { Turn } from './turn';
 import { Arrivals } from './wait';
 
-const keyOf = ({ start, end }: Span) => `${start}-${end}`;
 const slice = (vector: Float32Array, { start, end }: Span) => vector.subarray(start, end);
-function copyOf(values: Float32Array, vectors: Vectors): Float32Array {
-  const copy = vectors.floats(values.length);
-  copy.set(values);
-  return copy;
-}
 
 /**
- * One step of one worker, in the order that the protocol asks for (invariant 2): partials for all ranges, norm, state,
- * params. Nothing is left out because a later name is found. Values of others are read as they come, whatever goes on here.
+ * One step of one worker, in the order that the protocol asks for (invariant 2): partials of the own lanes, partials of the
+ * own group, norm, state, params. Nothing is left out because a later name is found. Values of others are read as they
+ * come, whatever goes on here.
  */
 export class Steps {
   readonly #lanes: LaneWork;
-  readonly #reducers: Map<string, NodeSums>;
+  readonly #sums: RoleSums;
   #arrivals: Arrivals;
   /** On their way out of vectors that must not change meanwhile. */
   readonly #puts = new Set<Promise<void>>();
+  /** When a lone worker last published a step. */
+  #leftBehindAtMs = performance.now();
 
   constructor(
     private readonly turn: Turn,
@@ -41,40 +39,33 @@ export class Steps {
   ) {
     const { layout, plan, workspace } = turn;
     this.#lanes = new LaneWork(turn, dataSamples);
-    this.#reducers = new Map(
-      layout.ownRanges.map((range) => [keyOf(range), new NodeSums(range.end - range.start, plan.recipeBody.lanes, workspace.memory)]),
-    );
+    this.#sums = new RoleSums(layout.role, plan.recipeBody.lanes, workspace.memory);
     this.#arrivals = new Arrivals(turn);
   }
 
-  /** From params and own states of `step` in the workspace to those of `step + 1`, published; of the params only the own range is sure to be new. */
+  /** From params and own states of `step` in the workspace to those of `step + 1`, published; of the params only the updated ones are sure to be new. */
   async run(step: number): Promise<void> {
-    const { layout } = this.turn;
+    const { layout, meter, plan } = this.turn;
     this.#arrivals = new Arrivals(this.turn);
-    const own = new Set(layout.ownPartials(step));
-    const others = layout.neededPartials(step).filter(({ name }) => !own.has(name));
-    for (const { name, node, range } of others) {
-      let vector = new Float32Array(0);
-      this.#arrivals.expect({
-        name,
-        into: () => bytesOf((vector = this.turn.workspace.memory.floats(range.end - range.start))),
-        take: () => this.#reducers.get(keyOf(range))!.add(node, vector, 'given'),
-      });
-    }
+    const { combined, totals } = this.#sums.awaited;
+    const fromMembers = this.#expectPartials(step, combined);
+    const fromAll = this.#expectPartials(step, totals);
     const last = await this.#sendLanes(step);
-    if (step + 1 < layout.plan.last) this.#expectParams(step + 1);
-    await this.#arrivals.until(
-      others.map(({ name }) => name),
-      { step, published: [...own] },
-    );
-    const means = new Map(layout.ownRanges.map((range) => [keyOf(range), this.#mean(range)]));
-    await this.#weigh(step, means, own);
-    if (layout.ownsExtra) this.#checkLoss(step, means.get(keyOf(layout.extra))!);
-    if (layout.own) await this.#clip(step, layout.own, means.get(keyOf(layout.own))!, [...own]);
-    await this.turn.meter.during('reduce', async () => this.#advance(step, means));
-    for (const [key, mean] of means) this.#reducers.get(key)!.recycle(mean);
+    if (step + 1 < plan.last) this.#expectParams(step + 1);
+    const published = layout.lanePartials(step);
+    await this.#arrivals.until(fromMembers, { step, published });
+    await meter.during('upload', () => this.#sums.combine((node, span, sum) => this.#put(layout.partial(step, node, span), sum)));
+    published.push(...layout.combinedPartials(step));
+    await this.#arrivals.until(fromAll, { step, published });
+    const means = await meter.during('reduce', async () => this.#sums.means(phaseAt(plan.recipeBody, plan.first).batchSize));
+    await this.#weigh(step, means, published);
+    const extra = meanOf(means, layout.extra);
+    if (extra) this.#checkLoss(step, extra);
+    await this.#clip(step, means, published);
+    await meter.during('reduce', async () => this.#advance(step, means));
+    this.#sums.recycle(means);
     this.#lanes.recycle(last);
-    await this.turn.meter.during('upload', () => this.#publishNext(step + 1));
+    await meter.during('upload', () => this.#publishNext(step + 1));
   }
 
   /** Reads what is left of the other owners' params of a step, and where they decide its rate the counters; the workspace holds the step then. */
@@ -82,10 +73,10 @@ export class Steps {
     const { layout, workspace } = this.turn;
     const { params, extra } = workspace;
     const wanted = this.#othersOf((range) => layout.params(step, range)).map(({ name }) => name);
-    const readsExtra = layout.needsExtra && !layout.ownsExtra;
+    const readsExtra = layout.needsExtra && !layout.updatesExtra;
     if (readsExtra) {
       const name = layout.state(step, layout.extra);
-      this.#arrivals.expect({ name, into: () => bytesOf(extra.values), take: () => undefined });
+      this.#arrivals.expect({ name, into: () => bytesOf(extra.values) });
       wanted.push(name);
     }
     await this.#arrivals.until(wanted, { step: step - 1, published: layout.published(step) });
@@ -93,12 +84,24 @@ export class Steps {
     if (readsExtra) extra.nowHolds(heldNames.extra(layout, step));
   }
 
+  /**
+   * Nobody needs the steps of a worker that is alone but its own successor. So it publishes one a second, and before it
+   * returns: that much work an instance's death may cost. True when it has published.
+   */
+  async leaveBehind(step: number, when: 'now' | 'nowAndThen'): Promise<boolean> {
+    const { layout, meter, plan } = this.turn;
+    if (!layout.alone || (when === 'nowAndThen' && performance.now() - this.#leftBehindAtMs < plan.times.lookMs)) return false;
+    await meter.during('upload', () => this.#publishValues(step));
+    this.#leftBehindAtMs = performance.now();
+    return true;
+  }
+
   /** After a step that was left in the middle: when this returns, nothing is on its way into or out of the workspace any more. */
   async abandon(): Promise<void> {
     await this.#arrivals.close();
     await Promise.allSettled(this.#puts);
     this.turn.workspace.releaseWork();
-    for (const reducer of this.#reducers.values()) reducer.forget();
+    this.#sums.forget();
     this.#lanes.forget();
   }
 
@@ -109,27 +112,34 @@ export class Steps {
     return put;
   }
 
-  /** Computes the lanes and publishes their nodes, each as soon as it is whole. Returns the last one, lent to the reducers. */
+  /** Expects partials of others; returns their names. */
+  #expectPartials(step: number, awaited: readonly Awaited[]): string[] {
+    return awaited.map(({ node, span, room, take }) => {
+      const name = this.turn.layout.partial(step, node, span);
+      this.#arrivals.expect({ name, into: () => bytesOf(room()), take });
+      return name;
+    });
+  }
+
+  /** Computes the lanes and publishes their nodes, each as soon as it is whole. Returns the last one, lent to the sums. */
   async #sendLanes(step: number): Promise<NodeSum> {
-    const { layout, meter, workspace } = this.turn;
+    const { layout, meter } = this.turn;
+    const published = new Set(layout.role.pieces.filter((piece) => piece.published).map(({ span }) => span.start));
     let last: NodeSum | undefined;
     await meter.during('compute', () =>
       this.#lanes.compute(step, {
         beforeLastLane: () => passing('beforePut', step),
-        onPiece: (node, range, sum) => {
+        onPiece: (node, span, sum) => {
+          if (!published.has(span.start)) return;
           const before = meter.enter('upload');
-          void this.#put(names.partial(layout.id, step, node, range), sum);
+          void this.#put(layout.partial(step, node, span), sum);
           meter.enter(before);
         },
         onNode: async (nodeSum) => {
           // With `reproducibility: values` a put may change what was summed.
           await meter.during('upload', () => Promise.all(this.#puts));
           const isLast = nodeSum.node.end === layout.lanes.end;
-          for (const range of layout.ownRanges) {
-            const reducer = this.#reducers.get(keyOf(range))!;
-            if (isLast) reducer.add(nodeSum.node, slice(nodeSum.sum, range), 'lent');
-            else reducer.add(nodeSum.node, copyOf(slice(nodeSum.sum, range), workspace.memory), 'given');
-          }
+          this.#sums.addOwn(nodeSum, isLast ? 'lent' : 'read');
           if (isLast) last = nodeSum;
           else this.#lanes.recycle(nodeSum);
         },
@@ -139,25 +149,20 @@ export class Steps {
     return last!;
   }
 
-  /** The others' params may be read in place as soon as the own lanes are computed. */
+  /**
+   * The others' params may be read in place as soon as the own lanes are computed. Who updates them itself only waits for
+   * them: a step is left behind when it is complete.
+   */
   #expectParams(step: number): void {
     const { layout, workspace } = this.turn;
     workspace.params.forget();
     for (const { name, range } of this.#othersOf((r) => layout.params(step, r)))
-      this.#arrivals.expect({ name, into: () => bytesOf(slice(workspace.params.values, range)), take: () => undefined });
+      this.#arrivals.expect(layout.replicated ? { name } : { name, into: () => bytesOf(slice(workspace.params.values, range)) });
   }
 
   #othersOf(nameOf: (range: Span) => string): { name: string; range: Span }[] {
     const { layout } = this.turn;
     return layout.paramRanges.filter(({ start }) => start !== layout.own?.start).map((range) => ({ name: nameOf(range), range }));
-  }
-
-  #mean(range: Span): Float32Array {
-    const before = this.turn.meter.enter('reduce');
-    const mean = this.#reducers.get(keyOf(range))!.finish();
-    divide(mean, mean, phaseAt(this.turn.plan.recipeBody, this.turn.plan.first).batchSize);
-    this.turn.meter.enter(before);
-    return mean;
   }
 
   #checkLoss(step: number, means: Float32Array): void {
@@ -171,67 +176,78 @@ export class Steps {
    * Where the losses of a batch weigh differently, its mean is not over samples: the mean weight goes round from the owner
    * of the extra range before anybody may use a gradient. A batch that counts nothing is left as it is: zeros.
    */
-  async #weigh(step: number, means: ReadonlyMap<string, Float32Array>, published: Set<string>): Promise<void> {
+  async #weigh(step: number, means: Means, published: string[]): Promise<void> {
     const { layout, meter } = this.turn;
-    const { weightAt } = layout;
-    if (weightAt === undefined || means.size === 0) return;
-    const name = layout.norm(step, layout.extra);
+    const { weightAt, extra, program } = layout;
+    if (weightAt === undefined || means.length === 0) return;
+    const name = layout.norm(step, extra);
     const mean = new Float32Array(1);
-    if (layout.ownsExtra) {
-      mean[0] = means.get(keyOf(layout.extra))![weightAt]!;
-      published.add(name);
+    const known = meanOf(means, extra);
+    if (known) mean[0] = known[weightAt]!;
+    if (!known) {
+      this.#arrivals.expect({ name, into: () => bytesOf(mean) });
+      await this.#arrivals.until([name], { step, published });
+    } else if (!layout.replicated && !layout.alone) {
+      published.push(name);
       await meter.during('upload', () => this.#put(name, mean));
-    } else {
-      this.#arrivals.expect({ name, into: () => bytesOf(mean), take: () => undefined });
-      await this.#arrivals.until([name], { step, published: [...published] });
     }
     const weight = mean[0]!;
     if (weight === 0) return;
-    for (const [key, vector] of means) {
-      const weighed = key === keyOf(layout.extra) ? vector.subarray(-1) : vector;
-      divide(weighed, weighed, weight);
+    for (const { span, values } of means) {
+      const gradient = values.subarray(0, Math.max(0, program.paramCount - span.start));
+      const loss = values.subarray(span.end === extra.end ? -1 : values.length);
+      for (const weighed of [gradient, loss]) divide(weighed, weighed, weight);
     }
   }
 
   /** Global-norm clipping: one norm a block-tree node of each range goes round before anybody may scale. */
-  async #clip(step: number, own: Span, gradient: Float32Array, published: readonly string[]): Promise<void> {
-    const { layout, plan } = this.turn;
+  async #clip(step: number, means: Means, published: string[]): Promise<void> {
+    const { layout, plan, meter } = this.turn;
     const { clipNorm } = plan.recipeBody;
-    if (clipNorm === undefined) return;
+    const { updatedSpan: span } = layout;
+    if (clipNorm === undefined || span === undefined) return;
     const { blockElements, paramCount } = layout.program;
-    const values = rangeNorms(gradient, own, blockElements, paramCount);
-    await this.turn.meter.during('upload', () => this.#put(layout.norm(step, own), values));
-    const norms = [{ range: own, values }];
-    const others = this.#othersOf((range) => layout.norm(step, range));
-    for (const { name, range } of others) {
-      const theirs = new Float64Array(normCount(range, blockElements, paramCount));
-      this.#arrivals.expect({ name, into: () => bytesOf(theirs), take: () => void norms.push({ range, values: theirs }) });
+    const gradient = meanOf(means, span)!;
+    const values = rangeNorms(gradient, span, blockElements, paramCount);
+    const norms = [{ range: span, values }];
+    if (!layout.replicated && !layout.alone) {
+      await meter.during('upload', () => this.#put(layout.norm(step, span), values));
+      published.push(layout.norm(step, span));
+      const others = this.#othersOf((range) => layout.norm(step, range));
+      for (const { name, range } of others) {
+        const theirs = new Float64Array(normCount(range, blockElements, paramCount));
+        this.#arrivals.expect({ name, into: () => bytesOf(theirs), take: () => void norms.push({ range, values: theirs }) });
+      }
+      await this.#arrivals.until(
+        others.map(({ name }) => name),
+        { step, published },
+      );
     }
-    await this.#arrivals.until(
-      others.map(({ name }) => name),
-      { step, published: [...published, layout.norm(step, own)] },
-    );
     scaleBy(gradient, clipFactor(globalNorm(norms, blockElements, paramCount), clipNorm));
   }
 
   /** In place, so what the workspace holds has no name until the step is whole. */
-  #advance(step: number, means: ReadonlyMap<string, Float32Array>): void {
+  #advance(step: number, means: Means): void {
     const { layout, workspace, plan } = this.turn;
     const { optimizer, schedule, totalSteps, weightAverage, stateFrom = 0 } = plan.recipeBody;
     const { params, slots, extra } = workspace;
     for (const held of [params, slots, extra]) held.forget();
-    if (layout.own) {
-      const learningRate = learningRateAt(optimizer, schedule, step, totalSteps, reductionsOf(layout.counters(extra.values)));
-      const gradient = means.get(keyOf(layout.own))!;
+    const learningRate = learningRateAt(optimizer, schedule, step, totalSteps, reductionsOf(layout.counters(extra.values)));
+    for (const range of layout.updated)
       update(
         optimizer,
-        { params: slice(params.values, layout.own), gradient, slots: slots.values, step: step - stateFrom, learningRate },
+        {
+          params: slice(params.values, range),
+          gradient: meanOf(means, range)!,
+          slots: slotsOf(layout, slots.values, range),
+          step: step - stateFrom,
+          learningRate,
+        },
         weightAverage,
       );
-    }
-    if (!layout.ownsExtra) return;
+    if (!layout.updatesExtra) return;
     const { bufferCount, buffers } = layout.program;
-    const observed = means.get(keyOf(layout.extra))!;
+    const observed = meanOf(means, layout.extra)!;
     for (const { offset, length, momentum } of buffers)
       blendBuffers(extra.values.subarray(offset, offset + length), observed.subarray(offset, offset + length), momentum);
     // At absolute step numbers: in another round, after a cut, the same step has the same state.
@@ -239,19 +255,25 @@ export class Steps {
     countLoss(schedule, layout.counters(extra.values), step, observed[bufferCount]!);
   }
 
-  /** State first, then params. */
   async #publishNext(step: number): Promise<void> {
     const { layout, workspace } = this.turn;
     const { params, slots, extra } = workspace;
+    if (!layout.alone) await this.#publishValues(step);
+    if (layout.updatedSpan) slots.nowHolds(heldNames.slots(layout, step));
+    if (layout.updatesExtra) extra.nowHolds(heldNames.extra(layout, step));
+    if (layout.replicated || layout.alone) params.nowHolds(heldNames.params(layout, step));
+  }
+
+  /** State first, then params. */
+  async #publishValues(step: number): Promise<void> {
+    const { layout, workspace } = this.turn;
+    const { params, slots, extra } = workspace;
     const states: Promise<void>[] = [];
-    if (layout.own) states.push(this.#put(layout.state(step, layout.own), slots.values));
+    if (layout.own) states.push(this.#put(layout.state(step, layout.own), slotsOf(layout, slots.values, layout.own)));
     if (layout.ownsExtra) states.push(this.#put(layout.state(step, layout.extra), extra.values));
     await Promise.all(states);
-    if (layout.own) {
-      slots.nowHolds(heldNames.slots(layout, step, layout.own));
-      await passing('betweenPuts', step);
-      await this.#put(layout.params(step, layout.own), slice(params.values, layout.own));
-    }
-    if (layout.ownsExtra) extra.nowHolds(heldNames.extra(layout, step));
+    if (!layout.own) return;
+    await passing('betweenPuts', step);
+    await this.#put(layout.params(step, layout.own), slice(params.values, layout.own));
   }
 }

@@ -4,9 +4,9 @@ import { Detour, type Turn } from './turn';
 /** One value that is read as soon as it is there. */
 export interface Expected {
   readonly name: string;
-  /** Asked for when the read begins. */
-  readonly into: () => Uint8Array;
-  readonly take: () => void;
+  /** Asked for when the read begins. Left out: that it is there is enough. */
+  readonly into?: () => Uint8Array;
+  readonly take?: () => void;
 }
 interface Reading extends Expected {
   state: 'missing' | 'seen' | 'read';
@@ -115,16 +115,18 @@ export class Arrivals {
   #read(name: string): void {
     const one = this.#expected.get(name)!;
     if (this.#closed || one.state !== 'missing') return;
-    one.state = 'seen';
+    one.state = one.into ? 'seen' : 'read';
+    const { into } = one;
+    if (!into) return;
     const { meter, exchange } = this.turn;
     this.#track(
       meter
-        .reading(() => exchange.getInto(name, one.into()))
+        .reading(() => exchange.getInto(name, into()))
         .then((found) => {
           if (this.#closed) return;
           if (!found) return this.#fail(new Detour({ kind: 'resolve' }));
           const during = meter.enter('reduce');
-          one.take();
+          one.take?.();
           meter.enter(during);
           one.state = 'read';
         })

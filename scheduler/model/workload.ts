@@ -1,4 +1,7 @@
 import type { AllocationBounds, DecisionInput, ExchangeKind } from '../../contracts/scheduling';
+import { cutOf } from '../../contracts/cut';
+import { barriersOf, stepTraffic, type StepShape } from '../../contracts/step-traffic';
+import type { Topology } from '../../contracts/synchronization';
 import {
   BASE_MEMORY_MIB,
   BYTES_PER_PARAMETER,
@@ -27,6 +30,8 @@ export interface Workload {
   readonly parallelShare: number;
   readonly totalCores: number;
   readonly exchange: ExchangeKind;
+  readonly topology: Topology;
+  readonly groups?: number | undefined;
 }
 
 /** Latency of one exchange request and the store's own bandwidth. Source: rules, section 2; files: one step's barrier on tmpfs, about 1 ms. */
@@ -38,7 +43,6 @@ const exchanges: Record<ExchangeKind, { latencyMs: number; storeBytesPerMs: numb
 const PARALLEL_REQUESTS = 8;
 /** Adam's two moments, the most that an optimiser here keeps. */
 const STATE_SLOTS = 2;
-const BYTES_PER_FLOAT = 4;
 
 export function workloadOf(input: DecisionInput): Workload {
   const { program, batchSize, lanes, bounds, exchange } = input;
@@ -54,6 +58,7 @@ export function workloadOf(input: DecisionInput): Workload {
     parallelShare: 0.01,
     totalCores: bounds.totalCores,
     exchange,
+    topology: input.topology,
   };
 }
 
@@ -65,52 +70,47 @@ export function vcpusOf({ workers, memoryMib }: Shape, totalCores: number): numb
 /** The slowest worker's lanes: the barrier waits for it, so an uneven cut is paid here. */
 export const lanesOfSlowest = (lanes: number, workers: number): number => Math.ceil(lanes / workers);
 
-/** Maximal tree nodes that contiguous, nearly even lane ranges are made of: one each when aligned. Mean a worker. */
-export function nodesPerWorker(lanes: number, workers: number): number {
-  const known = nodesKnown.get(lanes)?.get(workers);
+export interface SyncTraffic {
+  /** Written and read, of the worker that moves most: the others wait for it. */
+  readonly busiestBytes: number;
+  /** Of all workers: what the store moves. */
+  readonly totalBytes: number;
+  /** Puts and gets of the worker that makes most of them. */
+  readonly requests: number;
+  /** Waits in a row for somebody else's value. */
+  readonly barriers: number;
+}
+/** What a step moves through the exchange, exactly as functions do it (docs/synchronisation.md), for Adam's state. */
+export function trafficOf(workload: Workload, atWorkers: number): SyncTraffic {
+  const { topology, groups, lanes, paramCount, bufferCount } = workload;
+  const workers = Math.min(atWorkers, lanes); // an observation may be of a job with more lanes
+  const key = [topology, groups, lanes, paramCount, bufferCount, workers].join(' ');
+  const known = trafficKnown.get(key);
   if (known !== undefined) return known;
-  const nodes = countNodes(lanes, workers);
-  nodesKnown.set(lanes, (nodesKnown.get(lanes) ?? new Map<number, number>()).set(workers, nodes));
-  return nodes;
-}
-/** A pure function's answers: at most one for each number of lanes and workers. */
-const nodesKnown = new Map<number, Map<number, number>>();
-
-function countNodes(lanes: number, workers: number): number {
-  if (lanes % workers === 0 && Number.isInteger(Math.log2(lanes / workers))) return 1;
-  let nodes = 0;
-  for (let worker = 0; worker < workers; worker += 1) {
-    let from = Math.ceil((worker * lanes) / workers);
-    const to = Math.ceil(((worker + 1) * lanes) / workers);
-    for (; from < to; nodes += 1) {
-      let size = from === 0 ? lanes : from & -from;
-      while (size > to - from) size /= 2;
-      from += size;
-    }
-  }
-  return nodes / workers;
-}
-
-export interface StepTraffic {
-  readonly bytes: number;
-  readonly puts: number;
-  readonly gets: number;
-}
-/**
- * What one worker moves in a step by hierarchical scatter-reduce: its partials and its share of params and state out,
- * the others' partials of its ranges and the other ranges' params in. Aligned: (3n-1)/n G plus state/n.
- */
-export function trafficOf(workload: Workload, workers: number): StepTraffic {
-  const vector = BYTES_PER_FLOAT * (workload.paramCount + workload.bufferCount);
-  const state = BYTES_PER_FLOAT * STATE_SLOTS * workload.paramCount;
-  const own = nodesPerWorker(workload.lanes, workers);
-  const foreign = own * (workers - 1);
-  return {
-    bytes: vector * (own + foreign / workers + 1 / workers + (workers - 1) / workers) + state / workers,
-    puts: own * workers + 2,
-    gets: foreign + workers - 1,
+  const shape: StepShape = {
+    topology,
+    groups,
+    cut: cutOf({ topology, lanes, paramCount, workers }),
+    lanes,
+    paramCount,
+    bufferCount,
+    slots: STATE_SLOTS,
   };
+  const byWorker = stepTraffic(shape);
+  const bytes = byWorker.map(({ bytesWritten, bytesRead }) => bytesWritten + bytesRead);
+  const traffic = {
+    busiestBytes: Math.max(...bytes),
+    totalBytes: bytes.reduce((sum, one) => sum + one, 0),
+    requests: Math.max(...byWorker.map(({ puts, gets }) => puts + gets)),
+    barriers: barriersOf(shape),
+  };
+  if (trafficKnown.size >= MOST_KNOWN) trafficKnown.clear();
+  trafficKnown.set(key, traffic);
+  return traffic;
 }
+/** A pure function's answers. */
+const trafficKnown = new Map<string, SyncTraffic>();
+const MOST_KNOWN = 1_024;
 
 /** C = k1 b/v1 + k2 b/v + k3/v1 + k4 b L/v: serial, parallel, fixed part, straggler at the barrier (L = sqrt(2 ln n)). */
 export function computeFeatures(workload: Workload, shape: Shape): number[] {
@@ -129,16 +129,16 @@ export function computePrior({ sampleMs, parallelShare }: Workload): ComponentPr
   return { theta: [(1 - parallelShare) * sampleMs, parallelShare * sampleMs, 2 * sampleMs, 0.06 * sampleMs], relativeSd: [1.5, 1.5, 2, 1.5] };
 }
 
-/** S = s1 X/bw + s2 n X/A + s3 R l + s4 2 l: own network, the store's, requests in turn, the two barriers. */
+/** S = s1 X/bw + s2 n X/A + s3 R l + s4 2 l: own network, the store's, requests in turn, the barriers. */
 export function syncFeatures(workload: Workload, shape: Shape): number[] {
   const { latencyMs, storeBytesPerMs, workerBytesPerMs } = exchanges[workload.exchange];
   const traffic = trafficOf(workload, shape.workers);
   const bandwidth = workerBytesPerMs * Math.min(1, Math.sqrt(vcpusOf(shape, workload.totalCores)));
   return [
-    traffic.bytes / bandwidth,
-    (shape.workers * traffic.bytes) / storeBytesPerMs,
-    ((traffic.puts + traffic.gets) / PARALLEL_REQUESTS) * latencyMs,
-    2 * latencyMs,
+    traffic.busiestBytes / bandwidth,
+    traffic.totalBytes / storeBytesPerMs,
+    (traffic.requests / PARALLEL_REQUESTS) * latencyMs,
+    Math.max(2, traffic.barriers) * latencyMs,
   ];
 }
 /** Source: rules, section 3, step 2. */

@@ -138,6 +138,7 @@ export class TmpfsExchange implements Exchange {
       for (const [inbox, files] of [...missing]) for (const [file, name] of [...files]) look(inbox, file, name);
     };
     lookAtAll();
+    signal?.throwIfAborted(); // onArrival may have had enough
     if (missing.size > 0 && timeoutMs > 0) await this.watchUntilSeen(missing, look, lookAtAll, timeoutMs, signal);
     const left = new Set([...missing.values()].flatMap((files) => [...files.values()]));
     return [...left];

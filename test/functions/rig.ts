@@ -19,7 +19,8 @@ import { trainRound } from '../../functions/train/handler';
 import { readWeights } from '../../functions/weights';
 import type { World } from '../../functions/world';
 import { openExchange, openObjectStore, type Exchange, type ObjectStore } from '../../storage';
-import { cutLanes, cutRanges } from '../../contracts/cut';
+import { cutOf } from '../../contracts/cut';
+import type { Topology } from '../../contracts/synchronization';
 import { finishManifest, packDataSet } from '../../training/data-set';
 import { laneBatches } from '../../training/lanes';
 
@@ -35,7 +36,11 @@ export interface RigOptions {
   weightAverage?: WeightAverage;
   reproducibility?: 'bits' | 'values';
   times?: Partial<RoundPlan['times']>;
+  /** Files in memory when it is left out. */
+  exchangeUri?: string;
 }
+
+type Absent = 'clipNorm' | 'weightAverage' | 'exchangeUri';
 
 export const adam: Optimizer = { kind: 'adam', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 export const featureShape = [16];
@@ -66,7 +71,7 @@ export class Rig {
   dataUri = '';
   dataSha256 = '';
   #root = '';
-  readonly options: Required<Omit<RigOptions, 'clipNorm' | 'weightAverage'>> & Pick<RigOptions, 'clipNorm' | 'weightAverage'>;
+  readonly options: Required<Omit<RigOptions, Absent>> & Pick<RigOptions, Absent>;
 
   private constructor(options: RigOptions) {
     this.options = {
@@ -87,7 +92,7 @@ export class Rig {
     const rig = new Rig(options);
     rig.#root = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'smlt-functions-'));
     rig.store = await openObjectStore(pathToFileURL(join(rig.#root, 'store')).href);
-    rig.exchange = await openExchange(pathToFileURL(join(rig.#root, 'exchange')).href.replace(/^file:/, 'tmpfs:'));
+    rig.exchange = await openExchange(options.exchangeUri ?? pathToFileURL(join(rig.#root, 'exchange')).href.replace(/^file:/, 'tmpfs:'));
     await rig.#makeData();
     const { layers, loss, lanes, batchSize } = rig.options;
     const prepared = await prepareProgram(rig.world, {
@@ -164,6 +169,8 @@ export interface RoundOptions {
   /** How many functions may run at once. */
   slots?: number;
   laneBorders?: number[];
+  topology?: Topology;
+  groups?: number;
   /** What is otherwise in the plan. */
   change?: Partial<Omit<RoundPlan, 'recipeBody'>> & { recipeBody?: Partial<RoundPlan['recipeBody']> };
 }
@@ -189,13 +196,13 @@ export class Track {
     return this.#round - 1;
   }
 
-  async plan({ workers, steps, laneBorders, change }: RoundOptions): Promise<RoundPlan> {
+  async plan({ workers, steps, laneBorders, topology = 'scatter-reduce', groups, change }: RoundOptions): Promise<RoundPlan> {
     const { rig } = this;
     const { optimizer, schedule, clipNorm, weightAverage, lanes, batchSize, reproducibility, times } = rig.options;
     const program = await readProgram(rig.store, rig.programDigest);
     this.#cut = {
-      laneBorders: laneBorders ?? cutLanes(lanes, workers),
-      rangeBorders: cutRanges(program.paramCount, workers, program.blockElements),
+      ...cutOf({ topology, lanes, paramCount: program.paramCount, workers }),
+      ...(laneBorders && { laneBorders }),
     };
     const plan: RoundPlan = {
       formatVersion: 1,
@@ -220,6 +227,8 @@ export class Track {
       last: this.step + steps,
       allocation: { workers, memoryMib: 512, steps },
       cut: this.#cut,
+      topology,
+      ...(groups === undefined ? {} : { groups }),
       start: this.start,
       dataUri: rig.dataUri,
       exchangeUri: rig.exchange.uri,

@@ -179,6 +179,15 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
       expect(await exchange.present([params(1)])).toEqual([false]);
     });
 
+    it('ends at once when what is there already is enough for its caller', async () => {
+      await exchange.putValue(params(1), [filled(1)]);
+      const enough = new AbortController();
+      const beganAtMs = performance.now();
+      const waiting = exchange.waitFor([params(1), params(2)], { timeoutMs: 10_000, signal: enough.signal }, () => enough.abort(new Error('enough')));
+      await expect(waiting).rejects.toThrow('enough');
+      expect(performance.now() - beganAtMs).toBeLessThan(5_000);
+    });
+
     it('hands an error of onArrival to whoever waits', async () => {
       const fail = () => {
         throw new Error('no room for it');

@@ -1,0 +1,19 @@
+import { z } from 'zod';
+
+/**
+ * Who adds gradients up and who updates what, in a step (docs/synchronisation.md). Weights have the same bits whichever it is.
+ * `scatter-reduce`: every worker owns a range of the parameters, adds up its gradients and updates it.
+ * `parameter-server`: one worker owns everything (Cirrus).
+ * `all-to-all`: every worker reads all gradients and updates everything (Siren).
+ * `all-reduce-leader`: one worker adds everything up, and every worker updates everything with that sum (LambdaML's AllReduce).
+ */
+export const topologies = ['scatter-reduce', 'parameter-server', 'all-to-all', 'all-reduce-leader'] as const;
+export const Topology = z.enum(topologies, `expected one of ${topologies.join(', ')}`);
+export type Topology = z.output<typeof Topology>;
+
+/** In these every worker updates all parameters by itself, from sums over all lanes. */
+export const isReplicated = (topology: Topology): boolean => topology === 'all-to-all' || topology === 'all-reduce-leader';
+
+/** How workers exchange gradients and parameters. It is no part of the recipe: it changes what is moved, never a value. */
+export const Synchronization = z.strictObject({ topology: Topology.default('scatter-reduce') });
+export type Synchronization = z.output<typeof Synchronization>;
