@@ -60,7 +60,7 @@ function wall({ room, may, types = [] }) {
 }
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', '.cache/**', 'test/**/fixtures/**', 'training/kernels/assembly/**'] },
+  { ignores: ['dist/**', 'node_modules/**', '.cache/**', 'test/**/fixtures/**', '**/assembly/**'] },
   js.configs.recommended,
   ...tseslint.configs.recommended,
   {

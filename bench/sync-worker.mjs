@@ -1,60 +1,95 @@
-// One worker of bench/sync.mjs: scatter-reduce through an exchange, released by a line on stdin. usage: URI RANK WORKERS FLOATS
+// One worker of bench/sync.mjs: the product's own step, whose lanes need no time to compute. usage: URI RANK WORKERS FLOATS
+// A line on stdin begins a step; 'computed' says that its gradient is there, and the next line releases it to the others.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
 const require = createRequire(import.meta.url);
 const { openExchange } = require('../dist/storage/index.js');
+const { blockElements, cutRanges } = require('../dist/contracts/cut.js');
+const { Optimizer } = require('../dist/contracts/optimizer.js');
+const { Layout } = require('../dist/functions/train/layout.js');
+const { Steps } = require('../dist/functions/train/step.js');
+const { Meter } = require('../dist/functions/train/telemetry.js');
+const { Turn } = require('../dist/functions/train/turn.js');
+const { takeWorkspace } = require('../dist/functions/train/workspace.js');
+
 const [uri, ...numbers] = process.argv.slice(2);
 const [rank, workers, floats] = numbers.map(Number);
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const cpuMs = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+};
+let startCpuMs;
+
+/** A lane of one sample, whose gradient is its number, one from the first. */
+const session = {
+  async run({ into, lane }) {
+    into.fill(lane + 1);
+    console.log('computed');
+    await lines.next();
+    startCpuMs = cpuMs();
+  },
+  close: async () => undefined,
+};
+const elements = blockElements(floats);
+const program = {
+  digest: `sync of ${floats}`,
+  paramCount: floats,
+  buffers: [],
+  bufferCount: 0,
+  blockElements: elements,
+  featureShape: [1],
+  target: { kind: 'class', classes: 1 },
+  noise: [],
+};
+const borders = Array.from({ length: workers + 1 }, (_, i) => i);
+const plan = {
+  run: 'bench',
+  track: 'train',
+  recipe: 'sync',
+  round: 0,
+  first: 0,
+  last: Number.MAX_SAFE_INTEGER,
+  recipeBody: {
+    lanes: workers,
+    batchSize: workers,
+    seed: 0,
+    totalSteps: 1e9,
+    optimizer: Optimizer.parse({ kind: 'sgd', learningRate: 1 }),
+    schedule: { kind: 'constant', warmupSteps: 0 },
+  },
+  cut: { laneBorders: borders, rangeBorders: cutRanges(floats, workers, elements) },
+  times: { waitMs: 60_000, giveUpMs: 60_000, lookMs: 1_000, marginMs: 0 },
+  reproducibility: 'bits',
+};
 const exchange = await openExchange(uri);
-const gradient = new Float32Array(floats).fill(rank + 1);
-const result = new Float32Array(floats);
-const ranges = Array.from({ length: workers }, (_, i) => ({
-  start: Math.floor((floats * i) / workers),
-  end: Math.floor((floats * (i + 1)) / workers),
-}));
-const cut = (vector, { start, end }) => vector.subarray(start, end);
-const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-const own = ranges[rank];
-const others = ranges.map((_, i) => i).filter((i) => i !== rank);
-const received = others.map(() => new Float32Array(own.end - own.start));
+const store = { uri: 'none', head: async () => undefined };
+const { workspace } = takeWorkspace({ openLane: async () => session }, store, program);
+const layout = new Layout(plan, program, rank);
+const turn = new Turn(layout, exchange, store, workspace, { gather: () => undefined }, new Meter(), { getRemainingTimeInMillis: () => 1e9 });
+const steps = new Steps(turn, workers);
+workspace.params.holds('', floats);
+workspace.slots.holds('', 0);
+workspace.extra.holds('', layout.extraLength);
 
-async function take(wanted) {
-  const reads = [];
-  const missing = await exchange.waitFor([...wanted.keys()], { timeoutMs: 60_000 }, (name) => reads.push(exchange.getInto(name, wanted.get(name))));
-  if (missing.length > 0 || (await Promise.all(reads)).includes(false)) throw new Error('a value is missing');
-}
-
-async function synchronise(step) {
-  const partial = (node, { start, end }) => `runs/bench/train/x/steps/${step}/partials/${node}-${node + 1}/${start}-${end}`;
-  const params = ({ start, end }) => `runs/bench/train/x/steps/${step}/params/${start}-${end}`;
-  // As the product does: all ranges are published, the own one too.
-  await Promise.all(ranges.map((range) => exchange.putValue(partial(rank, range), [bytes(cut(gradient, range))])));
-  await take(new Map(others.map((i, at) => [partial(i, own), bytes(received[at])])));
-  const nodes = ranges.map((_, i) => (i === rank ? cut(gradient, own).slice() : received[others.indexOf(i)]));
-  for (let width = 1; width < workers; width *= 2)
-    for (let i = 0; i + width < workers; i += 2 * width) for (let e = 0; e < nodes[i].length; e++) nodes[i][e] += nodes[i + width][e];
-  cut(result, own).set(nodes[0]);
-  await exchange.putValue(params(own), [bytes(cut(result, own))]);
-  await take(new Map(others.map((i) => [params(ranges[i]), bytes(cut(result, ranges[i]))])));
-}
+/** Minus the mean of the lanes' gradients. */
+const wanted = Buffer.from(new Float32Array(floats).fill(-(workers + 1) / 2).buffer);
 
 console.log('ready');
-for await (const line of createInterface({ input: process.stdin })) {
-  const before = process.cpuUsage();
+for (let step = 0; !(await lines.next()).done; step++) {
   const { bytesWritten, bytesRead, requests } = exchange.traffic;
-  await synchronise(Number(line));
-  const { user, system } = process.cpuUsage(before);
+  const { values } = workspace.params;
+  values.fill(0);
+  await steps.run(step);
+  await steps.readParams(step + 1);
+  const spentMs = cpuMs() - startCpuMs;
   console.log('done'); // what the clock stops at; the check below is not a part of it
   const { traffic } = exchange;
-  const wanted = (workers * (workers + 1)) / 2;
-  let right = true;
-  for (let i = 0; i < floats; i++) right &&= result[i] === wanted;
-  result.fill(0);
   console.log(
     JSON.stringify({
-      cpuMs: (user + system) / 1_000,
-      right,
+      cpuMs: spentMs,
+      right: Buffer.from(values.buffer, values.byteOffset, values.byteLength).equals(wanted),
       bytes: traffic.bytesWritten - bytesWritten + traffic.bytesRead - bytesRead,
       requests: traffic.requests - requests,
     }),

@@ -85,13 +85,15 @@ async function cell(n, mb) {
   }
   for (let round = 0; round < Number(values.rounds) + warmUp; round++)
     for (const [name, team] of teams) {
+      await Promise.all(team.map((worker) => worker.told(String(round), 'computed')));
+      const serverMs = serverCpuMs();
       const startMs = performance.now();
-      await Promise.all(team.map((worker) => worker.synchronise(String(round))));
+      await Promise.all(team.map((worker) => worker.told('go', 'done')));
       const ms = performance.now() - startMs;
       const answers = await Promise.all(team.map((worker) => worker.answer()));
       if (!answers.every(({ right }) => right)) throw new Error(`${name}: wrong sum`);
-      if (round >= warmUp) results.get(name).push({ ms, answers });
-      redis('FLUSHALL');
+      if (round >= warmUp) results.get(name).push({ ms, answers, serverMs: serverCpuMs() - serverMs });
+      redis('EVAL', "for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('UNLINK', key) end", '0');
       rmSync(join(work, 'exchange'), { recursive: true, force: true });
     }
   for (const team of teams.values()) for (const { child } of team) child.kill('SIGKILL');
@@ -106,6 +108,7 @@ async function cell(n, mb) {
       medianMs: round1(median(ms)),
       spreadMs: `${round1(ms[0])} to ${round1(ms.at(-1))}`,
       cpuMs: round1(sum(({ cpuMs }) => cpuMs)),
+      serverCpuMs: round1(median(rounds.map(({ serverMs }) => serverMs))),
       mbMoved: round1(sum(({ bytes }) => bytes) / 1e6),
       requests: sum(({ requests }) => requests),
       timesLambdaML: fair ? Math.round(100 * median(rounds.map(({ ms: own }, i) => fair[i].ms / own))) / 100 : null,
@@ -121,12 +124,18 @@ async function startWorker(command, args) {
   if ((await lines.next()).value !== 'ready') throw new Error(`${command} did not start`);
   return {
     child,
-    async synchronise(line) {
+    async told(line, answer) {
       child.stdin.write(`${line}\n`);
-      if ((await lines.next()).value !== 'done') throw new Error(`${command} ${args.join(' ')} ended`);
+      const { value } = await lines.next();
+      if (value !== answer) throw new Error(`${command} ${args.join(' ')}: expected '${answer}', got ${value}`);
     },
     answer: async () => JSON.parse((await lines.next()).value),
   };
+}
+
+function serverCpuMs() {
+  const said = redis('INFO', 'cpu');
+  return 1_000 * (Number(/used_cpu_user:(\S+)/.exec(said)[1]) + Number(/used_cpu_sys:(\S+)/.exec(said)[1]));
 }
 
 function environment() {

@@ -39,8 +39,10 @@ def take(bucket, wanted):
 
 
 print("ready", flush=True)
-for line in sys.stdin:
+for line in iter(sys.stdin.readline, ""):
     round_name = line.strip()
+    print("computed", flush=True)
+    sys.stdin.readline()
     cpu = time.process_time()
     for i in range(workers):
         if i != rank:

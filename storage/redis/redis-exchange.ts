@@ -10,6 +10,7 @@ import { RedisLink } from './redis-link';
 import { parseRedisUri, type RedisLocation } from './redis-uri';
 import { RedisNotices } from './redis-waiting';
 import type { RespConnection, Room } from './resp-connection';
+import { Window } from './window';
 
 /** Redis moves values of this size best (docs/stores.md). Part of the format: a change needs another format version. */
 const chunkBytes = 2 ** 20;
@@ -21,6 +22,8 @@ const silenceMs = 10_000;
 const openPatienceMs = 2_000;
 const patienceMs = 10_000;
 const pauseMs = { first: 20, longest: 1_000 };
+/** Replies of a MiB that are on their way at a time: one is sent, one is made, one is asked for. */
+const repliesAtOnce = 3;
 const recheckMs = { first: 25, longest: 400 };
 const { headerBytes } = exchangeFrames;
 
@@ -48,6 +51,7 @@ export class RedisExchange implements Exchange {
   private readonly writing: RedisLink;
   private readonly reading: RedisLink;
   private readonly asking: RedisLink;
+  private readonly replies = new Window(repliesAtOnce);
   private readonly hearing: RedisLink;
   private readonly notices: RedisNotices;
 
@@ -218,7 +222,7 @@ export class RedisExchange implements Exchange {
             value = into !== undefined && into.byteLength >= first ? into : new Uint8Array(Buffer.allocUnsafeSlow(first).buffer);
             return [header, value.subarray(0, first)];
           };
-          const bytes = await redis.command(['GET', head], room);
+          const bytes = await this.replies.run(() => redis.command(['GET', head], room));
           if (bytes === null) return undefined;
           const stored = headerOf(header, Number(bytes), name);
           if (into !== undefined) checkRoom(stored, into, name);
@@ -231,9 +235,11 @@ export class RedisExchange implements Exchange {
           const read = await allSettled(
             chunks.map((chunk, i) =>
               // A part of another length cannot be the right one: it is read past the value, and fails the check.
-              redis.command(['GET', this.keys.chunk(name, stored.digest, i + 1)], (length) => [
-                length === chunk.byteLength ? chunk : new Uint8Array(length),
-              ]),
+              this.replies.run(() =>
+                redis.command(['GET', this.keys.chunk(name, stored.digest, i + 1)], (length) => [
+                  length === chunk.byteLength ? chunk : new Uint8Array(length),
+                ]),
+              ),
             ),
           );
           const cut = read.findIndex((length, i) => length !== chunks[i]!.byteLength);

@@ -1,5 +1,5 @@
 // Made by scripts/build-kernels.mjs from sources with SHA-256 42c1d0c69acaf08747157e3e8a87d99688facef54c951999ac04e3ba07f4dc42
-/** The kernels as a WebAssembly module, base64. */
+/** A WebAssembly module, base64. */
 export const kernelsWasm =
   'AGFzbQEAAAABFQNgA39/fwBgBH9/fX8AYAR/f39/AAIPAQNlbnYGbWVtb3J5AgAAAwcGAQIAAAAAB00HA2FkZAABBmRpdmlkZQAACmRlY29kZUJmMTYABQpk' +
   'ZWNvZGVGcDE2AAQKZW5jb2RlQmYxNgADCmVuY29kZUZwMTYAAgZtZW1vcnkCAArgEQabAQMCfwJ7AX0gAv0TIQcDQCAEQQRqIgUgA0wEQCAAIAH9AAQAIAf9' +
