@@ -14,8 +14,8 @@ export interface NodeSum {
 }
 
 /**
- * A worker's side: adds its lanes' vectors, given in lane order, up the tree. Holds at most log2(lanes) + 1 vectors besides
- * those of maximal nodes that it has given away. After the last lane it is ready for the next step.
+ * A worker's side: adds its lanes' vectors, given in lane order, up the tree. Holds at most log2(lanes) + 1 vectors, the one
+ * that is being computed included, besides those of maximal nodes that it has given away. After the last lane it is ready for the next step.
  */
 export class LaneSums {
   private readonly nodes: readonly Span[];
@@ -34,8 +34,13 @@ export class LaneSums {
     this.nextLane = lanes.start;
   }
 
+  /** Where the next lane's vector may be computed: `add` takes it. */
+  take(): Float32Array {
+    return this.vectors.floats(this.length);
+  }
+
   /**
-   * Adds one lane's vector; it may be used again when this returns.
+   * Adds one lane's vector, which is nobody else's from here on: it becomes a node's, or is released.
    * @param onPiece  hears of each piece of a maximal node as soon as it is summed, so that it can be sent while others are added
    * @returns the maximal node that this lane has completed, if it has; give its vector back with `recycle`
    */
@@ -52,7 +57,7 @@ export class LaneSums {
       this.stack.pop();
     }
     const node = { start, end: lane + 1 };
-    const sum = lefts.at(-1)?.sum ?? this.vectors.floats(this.length);
+    const sum = lefts.at(-1)?.sum ?? vector;
     const isMaximal = this.nodes.some((maximal) => maximal.start === start && maximal.end === lane + 1);
     // One piece after the other goes all the way up: it stays in the cache, and can be sent while the next one is added.
     for (const piece of this.pieces) {
@@ -62,9 +67,9 @@ export class LaneSums {
         add(slice(left.sum), slice(left.sum), right);
         right = slice(left.sum);
       }
-      if (lefts.length === 0) slice(sum).set(right);
-      if (isMaximal) onPiece(node, piece, slice(sum));
+      if (isMaximal) onPiece(node, piece, right);
     }
+    if (lefts.length > 0) this.vectors.release(vector);
     for (const left of lefts.slice(0, -1)) this.vectors.release(left.sum);
     if (isMaximal) return { node, sum };
     this.stack.push({ node, sum });

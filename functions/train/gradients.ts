@@ -31,7 +31,7 @@ export interface LaneListener {
   readonly onPiece: (node: Span, range: Span, sum: Float32Array) => void;
   /** The node is whole. Its vector is the listener's, to recycle; the next node is not begun before this resolves. */
   readonly onNode: (sum: NodeSum) => Promise<void>;
-  readonly afterLane: () => void;
+  readonly betweenLanes: () => void;
 }
 
 /** A worker's own part of a step: its lanes' gradients, added up the tree to the nodes that it publishes. */
@@ -59,18 +59,18 @@ export class LaneWork {
 
   /** Computed at the params in the workspace. */
   async compute(step: number, listener: LaneListener): Promise<void> {
-    const { layout, workspace } = this.turn;
-    const { start, end } = layout.lanes;
+    const { start, end } = this.turn.layout.lanes;
     let handedOn: Promise<void> = Promise.resolve();
     for (let lane = start; lane < end; lane++) {
       await this.turn.lookForManifest(); // a lane of a large model may take seconds
-      await this.#gradient(step, lane, workspace.vector);
+      const vector = this.#sums.take();
+      await this.#gradient(step, lane, vector);
       if (lane === end - 1) await listener.beforeLastLane();
       await handedOn;
-      const node = this.#sums.add(lane, workspace.vector, listener.onPiece);
+      const node = this.#sums.add(lane, vector, listener.onPiece);
       if (node) handedOn = listener.onNode(node);
       handedOn.catch(() => undefined); // thrown where it is awaited
-      listener.afterLane();
+      if (lane < end - 1) listener.betweenLanes();
     }
     await handedOn;
   }

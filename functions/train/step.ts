@@ -143,7 +143,7 @@ export class Steps {
           if (isLast) last = nodeSum;
           else this.#lanes.recycle(nodeSum);
         },
-        afterLane: () => this.#arrivals.glance(),
+        betweenLanes: () => this.#arrivals.glance(),
       }),
     );
     return last!;

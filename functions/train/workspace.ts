@@ -51,7 +51,6 @@ export class Workspace {
   readonly params: Held;
   readonly slots: Held;
   readonly extra: Held;
-  readonly vector: Float32Array;
   readonly #lanes = new Map<number, LaneBuffers>();
 
   constructor(
@@ -65,7 +64,6 @@ export class Workspace {
     this.params = new Held(this.memory);
     this.slots = new Held(this.memory);
     this.extra = new Held(this.memory);
-    this.vector = this.memory.floats(vectorLength);
   }
 
   /** Session and buffers for lanes of this many samples. */
@@ -86,7 +84,7 @@ export class Workspace {
 
   /** Takes the memory back that a turn has worked with; what it held stays warm. */
   releaseWork(): void {
-    this.memory.releaseAllBut([this.vector, this.params.values, this.slots.values, this.extra.values]);
+    this.memory.releaseAllBut([this.params.values, this.slots.values, this.extra.values]);
   }
 
   /** Gives the sessions' native memory back. */

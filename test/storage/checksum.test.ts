@@ -34,16 +34,22 @@ it('is what its description says, for any bytes in any parts', () => {
 it('changes with any change of one word, with two that change places, and with the length of zeros', () => {
   const length = 8 * 30 + 3;
   fc.assert(
-    fc.property(fc.uint32Array({ minLength: length, maxLength: length }), fc.nat(length - 1), fc.nat(length - 1), fc.integer(), (words, at, to, by) => {
-      const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-      const before = checksumOf([bytes]);
-      const old = words[at]!;
-      words[at] = old + (by || 1);
-      expect(checksumOf([bytes])).not.toBe(before);
-      words[at] = words[to]!;
-      words[to] = old;
-      if (words[at] !== old) expect(checksumOf([bytes])).not.toBe(before);
-    }),
+    fc.property(
+      fc.uint32Array({ minLength: length, maxLength: length }),
+      fc.nat(length - 1),
+      fc.nat(length - 1),
+      fc.integer(),
+      (words, at, to, by) => {
+        const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+        const before = checksumOf([bytes]);
+        const old = words[at]!;
+        words[at] = old + (by || 1);
+        expect(checksumOf([bytes])).not.toBe(before);
+        words[at] = words[to]!;
+        words[to] = old;
+        if (words[at] !== old) expect(checksumOf([bytes])).not.toBe(before);
+      },
+    ),
   );
   expect(checksumOf([new Uint8Array(32)])).not.toBe(checksumOf([new Uint8Array(64)]));
 });

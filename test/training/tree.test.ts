@@ -63,6 +63,12 @@ describe('tree nodes', () => {
   });
 });
 
+/** Computes a lane's vector where the sums want it. */
+function addLane(sums: LaneSums, lane: number, vector: Float32Array, onPiece?: Parameters<LaneSums['add']>[2]): NodeSum | undefined {
+  const into = sums.take();
+  into.set(vector);
+  return sums.add(lane, into, onPiece);
+}
 const uses = ['given', 'lent', 'read'] as const;
 
 describe('sums over lanes', () => {
@@ -73,7 +79,7 @@ describe('sums over lanes', () => {
         const published = spansOf(borders).flatMap((span) => {
           const sums = new LaneSums(length, span, lanes);
           const nodes: NodeSum[] = [];
-          for (let lane = span.start; lane < span.end; lane++) nodes.push(...[sums.add(lane, vectors[lane]!) ?? []].flat());
+          for (let lane = span.start; lane < span.end; lane++) nodes.push(...[addLane(sums, lane, vectors[lane]!) ?? []].flat());
           expect(nodes.map(({ node }) => node)).toEqual(treeNodes(span, lanes));
           return nodes;
         });
@@ -106,7 +112,7 @@ describe('sums over lanes', () => {
     const owner = new NodeSums(6, 4);
     let node: NodeSum | undefined;
     vectors.forEach((vector, lane) => {
-      node = worker.add(lane, vector);
+      node = addLane(worker, lane, vector);
       owner.add({ start: lane, end: lane + 1 }, vector);
     });
     const { sum } = node!;
@@ -125,7 +131,7 @@ describe('sums over lanes', () => {
     for (let step = 0; step < 20; step++) {
       const vectors = Array.from({ length: 8 }, (_, lane) => laneVector(lane, 5, 100 + step));
       const nodes: NodeSum[] = [];
-      for (let lane = 1; lane < 8; lane++) nodes.push(...[worker.add(lane, vectors[lane]!) ?? []].flat());
+      for (let lane = 1; lane < 8; lane++) nodes.push(...[addLane(worker, lane, vectors[lane]!) ?? []].flat());
       owner.add({ start: 0, end: 1 }, vectors[0]!);
       for (const { node, sum } of nodes) {
         owner.add(node, sum);
@@ -148,7 +154,7 @@ describe('sums over lanes', () => {
     const sums = new LaneSums(3, { start: 2, end: 8 }, 8, pieces);
     const vectors = Array.from({ length: 8 }, (_, l) => laneVector(l, 3));
     for (let lane = 2; lane < 8; lane++) {
-      const whole = sums.add(lane, vectors[lane]!, (node, piece, sum) =>
+      const whole = addLane(sums, lane, vectors[lane]!, (node, piece, sum) =>
         heard.push(`lane ${lane}: ${node.start}-${node.end} ${piece.start}-${piece.end} ${bytesOf(sum)}`),
       );
       if (whole) heard.push(`lane ${lane}: ${whole.node.start}-${whole.node.end} ${bytesOf(whole.sum)}`);
@@ -162,7 +168,7 @@ describe('sums over lanes', () => {
     };
     expect(heard).toEqual([...expected(3, 2, 4), ...expected(7, 4, 8)]);
   });
-  it('never hold more vectors than the tree over the own lanes is deep, and one', () => {
+  it('never hold more vectors than the tree over the own lanes is deep, and one, with the lane that is computed', () => {
     for (const [start, end] of [
       [0, 64],
       [32, 48],
@@ -178,7 +184,7 @@ describe('sums over lanes', () => {
       };
       const sums = new LaneSums(4, { start, end }, 64, undefined, counting);
       for (let lane = start; lane < end; lane++) {
-        const node = sums.add(lane, laneVector(lane, 4));
+        const node = addLane(sums, lane, laneVector(lane, 4));
         if (node) sums.recycle(node);
       }
       expect(held).toBe(0);
