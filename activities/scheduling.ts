@@ -10,7 +10,7 @@ import type { Carried } from '../contracts/pipeline';
 import type { PrepareAnswer } from '../contracts/functions';
 import type { RoundManifest } from '../contracts/round';
 import { RoundPlan, type Allocation, type Checkpoint, type Recipe, type Round, type TrackContext } from '../contracts/round';
-import type { Decision, ExchangeKind, Observation } from '../contracts/scheduling';
+import { Learnt, type Decision, type ExchangeKind, type Observation } from '../contracts/scheduling';
 import {
   compactObservations,
   decideNext as decide,
@@ -145,7 +145,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       const { run, track, recipe, round, step } = question;
       const stored = await findRecord(store, RoundPlan, names.plan(question, round));
       if (stored?.recipe === recipe && stored.first === step) return { kind: 'round', probe: question.phase === 'profile', round: roundOf(stored) };
-      const decision = decide(schedulerInput(question, context));
+      const earlier = question.phase === 'profile' ? await learntBefore(context.program, run) : [];
+      const decision = decide({ ...schedulerInput(question, context), earlier });
       if (decision.kind === 'finish') return { kind: 'stop', outcome: 'completed', reason: decision.reason };
       if (decision.kind !== 'run' && decision.kind !== 'probe') return { kind: 'stop', outcome: decision.kind, reason: decision.reason };
       const plan = await planOf(question, context, decision);
@@ -153,6 +154,13 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       const decided = decodeRecord(RoundPlan, await store.decide(name, encodeRecord(plan)), name);
       const answer = { kind: 'round', probe: decision.kind === 'probe', round: roundOf(decided), promised: promiseOf(question, decision) } as const;
       return question.observations.length > CARRIED_OBSERVATIONS ? { ...answer, observations: compactObservations(question.observations) } : answer;
+    },
+
+    /** Keeps what a run has seen of its program for the next run's first choices. */
+    async keepLearnt({ run, program, observations }: { run: string; program: PrepareAnswer; observations: readonly unknown[] }): Promise<void> {
+      if (observations.length === 0) return;
+      const learnt: Learnt = { formatVersion: 1, run, observations: compactObservations(observations).slice(-CARRIED_OBSERVATIONS) };
+      await store.replace(learntName(program), encodeRecord(learnt));
     },
 
     /** The next trial's hyperparameters. Trial 0 is the job as it was written, which profile has begun to train. */
@@ -185,6 +193,17 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       return medianPrune({ value, others, step, minimize: smallerIsBetter(metric) });
     },
   };
+
+  /** Times hold where they were seen: the same platform, as many cores, the same kind of exchange. */
+  function learntName({ programDigest }: PrepareAnswer): string {
+    const { prices, limits } = platform;
+    const place = { prices, totalCores: Number.isFinite(limits.totalCores) ? limits.totalCores : null, exchange: exchangeKind(exchange.uri) };
+    return names.learnt(programDigest, sha256Hex(encodeRecord(place)).slice(0, RECIPE_DIGITS));
+  }
+  async function learntBefore(program: PrepareAnswer, run: string): Promise<Observation[]> {
+    const learnt = await findRecord(store, Learnt, learntName(program));
+    return learnt && learnt.run !== run ? learnt.observations : [];
+  }
 
   async function contextOf(manifest: RoundManifest): Promise<TrackContext> {
     return readContext(store, manifest);

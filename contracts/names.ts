@@ -53,6 +53,8 @@ export const names = {
   evaluation: (run: string, modelDigest: string, part: number) => `runs/${run}/evaluations/${modelDigest}/${part}`,
   /** A file that a job brought along, under its own digest. */
   source: (sha256: string, file: string) => `sources/${sha256}/${file}`,
+  /** What the runs of a program have taught the scheduler, by where they ran. */
+  learnt: (programDigest: string, place: string) => `programs/${programDigest}/learnt/${place}`,
   program: (digest: string, file: string) => `programs/${digest}/${file}`,
   model: (name: string, version: string, file: string) => `models/${name}/${version}/${file}`,
 } as const;

@@ -78,6 +78,10 @@ export type AllocationBounds = z.output<typeof AllocationBounds>;
 export const ExchangeKind = z.enum(['files', 'redis', 's3']);
 export type ExchangeKind = z.output<typeof ExchangeKind>;
 
+/** What a program's runs have seen, kept in the object store for the next one. */
+export const Learnt = z.object({ formatVersion: z.literal(1), run: z.string(), observations: z.array(Observation) });
+export type Learnt = z.output<typeof Learnt>;
+
 /** Everything a decision depends on: it is a pure function of this. */
 export const DecisionInput = z.object({
   goal: ResolvedGoal,
@@ -96,6 +100,8 @@ export const DecisionInput = z.object({
   stepsDone: z.int().min(0),
   current: Allocation.optional(),
   observations: z.array(Observation),
+  /** What earlier runs of the same program have seen here: a weak prior for the first choices, never counted as seen by this run. */
+  earlier: z.array(Observation).default([]),
   program: z.object({
     paramCount: z.int().min(1),
     bufferCount: z.int().min(0),

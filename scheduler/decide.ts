@@ -37,7 +37,7 @@ export function decideNext(request: DecisionRequest): Decision {
   const candidates = candidatesOf(input);
   if (candidates.length === 0) return { kind: 'infeasibleGoal', reason: whyNoCandidate(input), nearest: {} };
   const drift = findDrift(observations);
-  const model = fitPerformance(workloadOf(input), observations, drift);
+  const model = fitPerformance(workloadOf(input), observations, drift, input.earlier);
   const context = { input, model, overheads: fitOverheads(observations, input.prices, input.program.coldStartMs), limits: limitsOf(input) };
   const all = candidates.map((shape) => planOf(shape, context));
   const nearest = nearestGoals(all, input);
@@ -98,7 +98,7 @@ function nextProbe(
   if (probesLeft === 0) return finish(`${probes} short rounds have shown enough`);
   if (probes === 0) {
     const plan = asProbe(target, remainingSteps);
-    return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined) };
+    return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined, input.earlier.length > 0) };
   }
   const spentMs = observations.reduce((sum, observation) => sum + observation.wallMs * observation.merged, 0);
   const { wholeGoal } = input;

@@ -15,7 +15,7 @@ import { limitsOf, planOf } from './plan';
 export function predictFrontier(request: DecisionRequest): { allocation: Allocation; prediction: Prediction }[] {
   const input = parseWith(DecisionInput, request, 'the scheduler’s input');
   const { observations, prices } = input;
-  const model = fitPerformance(workloadOf(input), observations, findDrift(observations));
+  const model = fitPerformance(workloadOf(input), observations, findDrift(observations), input.earlier);
   const context = { input, model, overheads: fitOverheads(observations, prices, input.program.coldStartMs), limits: limitsOf(input) };
   const plans = candidatesOf(input)
     .map((shape) => planOf(shape, context))

@@ -25,6 +25,7 @@ export const {
   openTrack,
   decideNext,
   judgeValidation,
+  keepLearnt,
   suggestTrial,
   shouldPrune,
   countSamples,

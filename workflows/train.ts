@@ -1,6 +1,7 @@
 import { continueAsNew } from '@temporalio/workflow';
 import { TrainInput, type TrackResult } from '../contracts/pipeline';
 import { parseInput } from './refusal';
+import { keepLearnt } from './activities';
 import { openStage, startCarrying } from './stage';
 import { endingInOrder, listenForStop } from './stopping';
 import { trainTrack } from './track';
@@ -21,6 +22,8 @@ export async function train(raw: unknown): Promise<TrackResult> {
       },
       handOver: (carried) => continueAsNew<typeof train>({ ...input, run, program, grant: grant(), carried }),
     });
+    // Parts of a trial see what the whole sees again.
+    if (input.untilStep === undefined) await keepLearnt({ run, program, observations: result.observations });
     await close();
     return result;
   });

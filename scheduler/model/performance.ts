@@ -1,5 +1,5 @@
 import type { Observation } from '../../contracts/scheduling';
-import { DEFAULT_NOISE, LEAST_NOISE, NOISE_MARGIN, RESIDUAL_AMPLITUDE, SCALED_NOISE } from '../constants';
+import { DEFAULT_NOISE, EARLIER_NOISE, LEAST_NOISE, NOISE_MARGIN, RESIDUAL_AMPLITUDE, SCALED_NOISE } from '../constants';
 import { movedRatio, type Drift } from '../drift';
 import { logSd } from '../normal';
 import { fitComponent, type ComponentSample } from './component';
@@ -21,8 +21,13 @@ const NEGLIGIBLE_SHARE = 0.1;
 /** A cold round includes first-run compilation: trusted half as much. */
 const COLD_NOISE_FACTOR = 2;
 
-/** Fits compute and synchronisation apart and adds them up. Where an observation cannot split its time, the fit so far splits it. */
-export function fitPerformance(workload: Workload, observations: readonly Observation[], drift?: Drift): PerformanceModel {
+/** Fits compute and synchronisation apart and adds them up; `earlier` observations count as a weak prior. Where an observation cannot split its time, the fit so far splits it. */
+export function fitPerformance(
+  workload: Workload,
+  observations: readonly Observation[],
+  drift?: Drift,
+  earlier: readonly Observation[] = [],
+): PerformanceModel {
   const usable = observations.filter((observation) => observation.steps > 0 && observation.stepMs > 0);
   const noise = NOISE_MARGIN * Math.max(measuredNoise(drift ? usable.filter((each) => each.round >= drift.sinceRound) : usable), LEAST_NOISE);
   const prior = computePrior(workload);
@@ -34,17 +39,19 @@ export function fitPerformance(workload: Workload, observations: readonly Observ
   };
   const compute: ComponentSample[] = [];
   const sync: ComponentSample[] = [];
-  for (const observation of usable) {
+  const remembered = new Set(earlier.filter((observation) => observation.steps > 0 && observation.stepMs > 0));
+  for (const observation of [...remembered, ...usable]) {
     const { allocation, batchSize, parts, stepMs, cold, merged } = observation;
     // Parts are means and the step is a median, which rare slow steps do not move: only the parts' shares are taken.
     const partsMs = parts ? Object.values(parts).reduce((sum, partMs) => sum + partMs, 0) : 0;
     const isSplit = parts !== undefined && partsMs > 0;
     const computeMs = stepMs * (isSplit ? parts.computeMs / partsMs : unfitted(allocation, batchSize));
-    const isOld = drift !== undefined && observation.round < drift.sinceRound;
+    const isEarlier = remembered.has(observation);
+    const isOld = !isEarlier && drift !== undefined && observation.round < drift.sinceRound;
     const common = {
       at: positionOf(allocation),
       noise: Math.max(
-        isOld ? SCALED_NOISE : 0,
+        isEarlier ? EARLIER_NOISE : isOld ? SCALED_NOISE : 0,
         (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (isSplit ? 1 : 2),
       ),
       floorMs: NEGLIGIBLE_SHARE * stepMs,
