@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Compression } from './compression';
 import { PrepareAnswer, PythonRuntime } from './functions';
 import { BatchSchedule } from './batch-size';
 import { Job } from './job';
@@ -33,6 +34,7 @@ export const Recipe = z.object({
   schedule: Schedule,
   weightAverage: WeightAverage.optional(),
   clipNorm: z.number().optional(),
+  compression: Compression.optional(),
   continues: z.object({ recipe: Digest, step: Step }).optional(),
   /** The step that optimiser state began at, as zeros, where that is not 0: the optimiser counts its steps from there. */
   stateFrom: Step.optional(),

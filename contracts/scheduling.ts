@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Compression } from './compression';
 import { Allocation } from './round';
 import { Topology } from './synchronization';
 
@@ -120,6 +121,7 @@ export const DecisionInput = z.object({
   prices: Prices,
   exchange: ExchangeKind.default('files'),
   topology: Topology.default('scatter-reduce'),
+  compression: Compression.optional(),
   phase: z.enum(['profile', 'run']),
   probesLeft: z.int().min(0),
   /** Learnt from failures: sizes that ran out of memory, worker counts that never got their slots. */

@@ -1,3 +1,4 @@
+import { partialBytes, type Compression } from './compression';
 import { evenBorders } from './cut';
 import type { Span } from './names';
 import type { Cut } from './round';
@@ -22,6 +23,7 @@ export interface StepShape {
   readonly clipBlock?: number | undefined;
   /** The losses of a batch weigh differently, so its mean weight goes round. */
   readonly weighs?: boolean;
+  readonly compression?: Compression | undefined;
 }
 
 /** What one worker moves through the exchange in one step of the middle of a round. Waiting is not in it: it moves nothing. */
@@ -38,6 +40,9 @@ export const FRAME_BYTES = 24;
 const FLOAT_BYTES = 4;
 const NORM_BYTES = 8;
 const framed = (floats: number) => FRAME_BYTES + FLOAT_BYTES * floats;
+/** A sum of gradients of this stretch, as the job compresses it. */
+const framedPartial = ({ compression, paramCount }: StepShape, { start, end }: Span) =>
+  FRAME_BYTES + partialBytes(compression, end - start, Math.max(0, Math.min(end, paramCount) - start));
 const lengthOf = ({ start, end }: Span) => end - start;
 
 class Counter implements Traffic {
@@ -116,7 +121,7 @@ function countScatter(shape: StepShape, counters: readonly Counter[]): void {
   const allNodes = sum(groupNodes);
   const spans = ownedSpans(shape);
   // Owners read every group's nodes; what they have added up themselves they need not.
-  for (const { owner, span } of spans) counters[owner]!.get(framed(lengthOf(span)), allNodes);
+  for (const { owner, span } of spans) counters[owner]!.get(framedPartial(shape, span), allNodes);
   for (let group = 0; group < groups; group++) {
     const first = groupBorders[group]!;
     const size = groupBorders[group + 1]! - first;
@@ -125,22 +130,22 @@ function countScatter(shape: StepShape, counters: readonly Counter[]): void {
     for (const [member, piece] of pieces.entries()) {
       if (piece.length === 0) continue;
       const combiner = counters[first + member]!;
-      const bytes = framed(piece.at(-1)!.span.end - piece[0]!.span.start);
+      const bytes = framedPartial(shape, { start: piece[0]!.span.start, end: piece.at(-1)!.span.end });
       for (let other = 0; other < size; other++) {
         if (other === member) continue;
         counters[first + other]!.put(bytes, nodes[first + other]);
         combiner.get(bytes, nodes[first + other]);
       }
       for (const { owner, span } of piece)
-        if (owner === first + member) combiner.get(framed(lengthOf(span)), -groupNodes[group]!);
-        else combiner.put(framed(lengthOf(span)), groupNodes[group]);
+        if (owner === first + member) combiner.get(framedPartial(shape, span), -groupNodes[group]!);
+        else combiner.put(framedPartial(shape, span), groupNodes[group]);
     }
   }
 }
 
 function countAllToAll(shape: StepShape, counters: readonly Counter[]): void {
   const nodes = nodeCounts(shape, shape.cut.laneBorders);
-  const bytes = framed(vectorLength(shape));
+  const bytes = framedPartial(shape, { start: 0, end: vectorLength(shape) });
   for (const [worker, counter] of counters.entries()) {
     counter.put(bytes, nodes[worker]);
     counter.get(bytes, sum(nodes) - nodes[worker]!);
@@ -149,7 +154,7 @@ function countAllToAll(shape: StepShape, counters: readonly Counter[]): void {
 
 function countLeader(shape: StepShape, counters: readonly Counter[]): void {
   const nodes = nodeCounts(shape, shape.cut.laneBorders);
-  const bytes = framed(vectorLength(shape));
+  const bytes = framedPartial(shape, { start: 0, end: vectorLength(shape) });
   const [leader, ...others] = counters;
   leader!.get(bytes, sum(nodes) - nodes[0]!);
   leader!.put(bytes);

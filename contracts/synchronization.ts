@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Compression } from './compression';
 
 /**
  * Who adds gradients up and who updates what, in a step (docs/synchronisation.md). Weights have the same bits whichever it is.
@@ -14,6 +15,10 @@ export type Topology = z.output<typeof Topology>;
 /** In these every worker updates all parameters by itself, from sums over all lanes. */
 export const isReplicated = (topology: Topology): boolean => topology === 'all-to-all' || topology === 'all-reduce-leader';
 
-/** How workers exchange gradients and parameters. It is no part of the recipe: it changes what is moved, never a value. */
-export const Synchronization = z.strictObject({ topology: Topology.default('scatter-reduce') });
+/** How workers exchange gradients and parameters. All but the topology is a part of the recipe: it changes values. */
+export const Synchronization = z.strictObject({
+  topology: Topology.default('scatter-reduce'),
+  /** Left out: gradients are exchanged as they are. */
+  compression: Compression.optional(),
+});
 export type Synchronization = z.output<typeof Synchronization>;

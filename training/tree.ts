@@ -6,7 +6,11 @@ import { add, HeapVectors, type Vectors } from './kernels';
  * The one order in which numbers are added: a binary tree over [0, total), total a power of two.
  * 1. A node's sum is (sum of its left half) + (sum of its right half), elementwise, rounded to float32.
  * 2. So who adds which part, and what arrives when, cannot change a bit.
+ * 3. What is compressed is rounded at every node, leaves too, by a function of the node: the same holds then.
  */
+
+/** Rounds a node's sum in place. */
+export type Settle = (sum: Float32Array, node: Span) => void;
 
 export interface NodeSum {
   readonly node: Span;
@@ -29,6 +33,7 @@ export class LaneSums {
     total: number,
     private readonly pieces: readonly Span[] = [{ start: 0, end: length }],
     private readonly vectors: Vectors = new HeapVectors(),
+    private readonly settling: (piece: Span) => Settle | undefined = () => undefined,
   ) {
     this.nodes = treeNodes(lanes, total);
     this.nextLane = lanes.start;
@@ -62,10 +67,13 @@ export class LaneSums {
     // One piece after the other goes all the way up: it stays in the cache, and can be sent while the next one is added.
     for (const piece of this.pieces) {
       const slice = (whole: Float32Array) => whole.subarray(piece.start, piece.end);
+      const settle = this.settling(piece);
       let right = slice(vector);
+      settle?.(right, { start: lane, end: lane + 1 });
       for (const left of lefts) {
         add(slice(left.sum), slice(left.sum), right);
         right = slice(left.sum);
+        settle?.(right, { start: left.node.start, end: lane + 1 });
       }
       if (isMaximal) onPiece(node, piece, right);
     }
@@ -112,6 +120,7 @@ export class NodeSums {
     private readonly length: number,
     private readonly total: number,
     private readonly vectors: Vectors = new HeapVectors(),
+    private readonly settle?: Settle,
   ) {
     checkTotal(total);
   }
@@ -134,6 +143,7 @@ export class NodeSums {
       this.waiting.delete(sibling.node.start);
       const [left, right] = isRight ? [sibling, merged] : [merged, sibling];
       merged = { node: { start: left.node.start, end: right.node.end }, ...this.sumOf(left, right) };
+      this.settle?.(merged.sum, merged.node);
     }
     this.waiting.set(merged.node.start, merged);
   }

@@ -3,6 +3,7 @@ import { phaseAt } from '../../contracts/batch-size';
 import { laneBatches, lanePartitions, lanePosition, laneSamples, noiseBits } from '../../training/lanes';
 import { LaneSums, type NodeSum } from '../../training/tree';
 import type { Layout } from './layout';
+import type { Partials } from './partials';
 import type { Turn } from './turn';
 import type { Workspace } from './workspace';
 
@@ -43,6 +44,7 @@ export class LaneWork {
   constructor(
     private readonly turn: Turn,
     dataSamples: number,
+    partials: Partials,
   ) {
     const { layout } = turn;
     const { lanes } = layout.plan.recipeBody;
@@ -52,6 +54,7 @@ export class LaneWork {
       lanes,
       layout.role.pieces.map(({ span }) => span),
       turn.workspace.memory,
+      (piece) => partials.settling(piece),
     );
     this.#batches = batchesOf(layout);
     this.#partitions = lanePartitions(dataSamples, lanes);

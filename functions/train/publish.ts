@@ -5,8 +5,14 @@ import { Detour, type Turn } from './turn';
 /**
  * Puts a value under its name. Where the job's reproducibility is `values`, a host with other bits takes over what is
  * stored, so that memory and store never differ; `view` changes then.
+ * @param adopt  takes over what is stored; left out: into `view`
  */
-export async function publish(turn: Turn, name: string, view: ArrayBufferView): Promise<void> {
+export async function publish(
+  turn: Turn,
+  name: string,
+  view: ArrayBufferView,
+  adopt = (stored: Uint8Array): void => bytesOf(view).set(stored),
+): Promise<void> {
   const { exchange, plan } = turn;
   try {
     await exchange.putValue(name, [bytesOf(view)]);
@@ -14,7 +20,7 @@ export async function publish(turn: Turn, name: string, view: ArrayBufferView): 
     if (!adopts(error, plan)) throw error;
     const stored = await exchange.get(name);
     if (!stored) throw new Detour({ kind: 'resolve' });
-    bytesOf(view).set(stored);
+    adopt(stored);
     turn.adopted++;
   }
 }

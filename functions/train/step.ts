@@ -12,6 +12,7 @@ import { bytesOf } from '../bytes';
 import { passing } from '../fault-points';
 import { LaneWork } from './gradients';
 import { heldNames, slotsOf } from './load';
+import { Partials } from './partials';
 import { publish } from './publish';
 import { meanOf, RoleSums, type Awaited, type Means } from './sums';
 import type { Turn } from './turn';
@@ -25,6 +26,7 @@ const slice = (vector: Float32Array, { start, end }: Span) => vector.subarray(st
  * come, whatever goes on here.
  */
 export class Steps {
+  readonly #partials: Partials;
   readonly #lanes: LaneWork;
   readonly #sums: RoleSums;
   #arrivals: Arrivals;
@@ -38,8 +40,10 @@ export class Steps {
     dataSamples: number,
   ) {
     const { layout, plan, workspace } = turn;
-    this.#lanes = new LaneWork(turn, dataSamples);
-    this.#sums = new RoleSums(layout.role, plan.recipeBody.lanes, workspace.memory);
+    const { lanes, compression } = plan.recipeBody;
+    this.#partials = new Partials(compression, layout.program.paramCount, workspace.memory, workspace.scratch);
+    this.#lanes = new LaneWork(turn, dataSamples, this.#partials);
+    this.#sums = new RoleSums(layout.role, lanes, workspace.memory, this.#partials);
     this.#arrivals = new Arrivals(turn);
   }
 
@@ -47,6 +51,7 @@ export class Steps {
   async run(step: number): Promise<void> {
     const { layout, meter, plan } = this.turn;
     this.#arrivals = new Arrivals(this.turn);
+    this.#partials.step = step;
     const { combined, totals } = this.#sums.awaited;
     const fromMembers = this.#expectPartials(step, combined);
     const fromAll = this.#expectPartials(step, totals);
@@ -54,7 +59,7 @@ export class Steps {
     if (step + 1 < plan.last) this.#expectParams(step + 1);
     const published = layout.lanePartials(step);
     await this.#arrivals.until(fromMembers, { step, published });
-    await meter.during('upload', () => this.#sums.combine((node, span, sum) => this.#put(layout.partial(step, node, span), sum)));
+    await meter.during('upload', () => this.#sums.combine((node, span, sum) => this.#putPartial(step, node, span, sum)));
     published.push(...layout.combinedPartials(step));
     await this.#arrivals.until(fromAll, { step, published });
     const means = await meter.during('reduce', async () => this.#sums.means(phaseAt(plan.recipeBody, plan.first).batchSize));
@@ -106,7 +111,15 @@ export class Steps {
   }
 
   #put(name: string, view: ArrayBufferView): Promise<void> {
-    const put = publish(this.turn, name, view).finally(() => this.#puts.delete(put));
+    return this.#onItsWay(publish(this.turn, name, view));
+  }
+  #putPartial(step: number, node: Span, span: Span, sum: Float32Array): Promise<void> {
+    const { bytes, done } = this.#partials.outgoing(sum, span);
+    const adopt = (stored: Uint8Array) => this.#partials.decode(stored, span, sum);
+    return this.#onItsWay(publish(this.turn, this.turn.layout.partial(step, node, span), bytes, adopt).finally(done));
+  }
+  #onItsWay(work: Promise<void>): Promise<void> {
+    const put = work.finally(() => this.#puts.delete(put));
     put.catch(() => undefined); // thrown where it is awaited
     this.#puts.add(put);
     return put;
@@ -114,9 +127,9 @@ export class Steps {
 
   /** Expects partials of others; returns their names. */
   #expectPartials(step: number, awaited: readonly Awaited[]): string[] {
-    return awaited.map(({ node, span, room, take }) => {
+    return awaited.map(({ node, span, take }) => {
       const name = this.turn.layout.partial(step, node, span);
-      this.#arrivals.expect({ name, into: () => bytesOf(room()), take });
+      this.#arrivals.expect(this.#partials.expected(name, span, take));
       return name;
     });
   }
@@ -132,7 +145,7 @@ export class Steps {
         onPiece: (node, span, sum) => {
           if (!published.has(span.start)) return;
           const before = meter.enter('upload');
-          void this.#put(layout.partial(step, node, span), sum);
+          void this.#putPartial(step, node, span, sum);
           meter.enter(before);
         },
         onNode: async (nodeSum) => {

@@ -1,14 +1,14 @@
 import type { Span } from '../../contracts/names';
 import { divide, type Vectors } from '../../training/kernels';
 import { NodeSums, type NodeSum, type NodeSumInUse } from '../../training/tree';
+import type { Partials } from './partials';
 import type { Addition, Role } from './role';
 
 /** A value that is to be added to others of its stretch, once it is there. */
 export interface Awaited {
   readonly node: Span;
   readonly span: Span;
-  readonly room: () => Float32Array;
-  readonly take: () => void;
+  readonly take: (sum: Float32Array) => void;
 }
 /** Mean gradients of the stretches that a worker has added up. */
 export type Means = readonly { readonly span: Span; readonly values: Float32Array }[];
@@ -30,8 +30,9 @@ export class RoleSums {
     private readonly role: Role,
     lanes: number,
     private readonly memory: Vectors,
+    partials: Partials,
   ) {
-    const sumsOf = ({ span }: Addition) => new NodeSums(span.end - span.start, lanes, memory);
+    const sumsOf = ({ span }: Addition) => new NodeSums(span.end - span.start, lanes, memory, partials.settling(span));
     this.#combined = role.combines && sumsOf(role.combines);
     this.#totals = new Map(role.sums.map((addition) => [addition.span, sumsOf(addition)]));
   }
@@ -46,15 +47,7 @@ export class RoleSums {
   }
 
   #awaitedBy({ span, reads }: Addition, sums: NodeSums): Awaited[] {
-    return reads.map((node) => {
-      let vector = new Float32Array(0);
-      return {
-        node,
-        span,
-        room: () => (vector = this.memory.floats(span.end - span.start)),
-        take: () => sums.add(node, vector, 'given'),
-      };
-    });
+    return reads.map((node) => ({ node, span, take: (sum) => sums.add(node, sum, 'given') }));
   }
 
   /** Takes in one of the own lanes' nodes. `lent`: its vector stays as it is until `recycle`, so that no copy is made. */

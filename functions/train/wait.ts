@@ -7,10 +7,13 @@ export interface Expected {
   /** Asked for when the read begins. Left out: that it is there is enough. */
   readonly into?: () => Uint8Array;
   readonly take?: () => void;
+  /** Instead of both, where its length is not known before. */
+  readonly takeBytes?: (bytes: Uint8Array) => void;
 }
 interface Reading extends Expected {
   state: 'missing' | 'seen' | 'read';
 }
+const nothing = () => undefined;
 export interface Until {
   readonly step: number;
   /** All that this worker has published for the step so far. A missing one means loss. */
@@ -115,18 +118,22 @@ export class Arrivals {
   #read(name: string): void {
     const one = this.#expected.get(name)!;
     if (this.#closed || one.state !== 'missing') return;
-    one.state = one.into ? 'seen' : 'read';
-    const { into } = one;
-    if (!into) return;
+    const { into, take, takeBytes } = one;
+    one.state = into || takeBytes ? 'seen' : 'read';
+    if (one.state === 'read') return;
     const { meter, exchange } = this.turn;
     this.#track(
       meter
-        .reading(() => exchange.getInto(name, into()))
-        .then((found) => {
+        .reading(async () => {
+          if (into) return (await exchange.getInto(name, into())) ? (take ?? nothing) : undefined;
+          const bytes = await exchange.get(name);
+          return bytes && (() => takeBytes!(bytes));
+        })
+        .then((takeIt) => {
           if (this.#closed) return;
-          if (!found) return this.#fail(new Detour({ kind: 'resolve' }));
+          if (!takeIt) return this.#fail(new Detour({ kind: 'resolve' }));
           const during = meter.enter('reduce');
-          one.take?.();
+          takeIt();
           meter.enter(during);
           one.state = 'read';
         })

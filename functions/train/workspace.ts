@@ -1,5 +1,6 @@
 import type { Program } from '../../contracts/program';
 import type { ObjectStore } from '../../storage/object-store';
+import { SCRATCH_FLOATS } from '../../training/compression';
 import { KernelMemory, type Vectors } from '../../training/kernels';
 import type { Compute, LaneSession } from '../compute';
 import { Lru } from '../lru';
@@ -51,6 +52,8 @@ export class Workspace {
   readonly params: Held;
   readonly slots: Held;
   readonly extra: Held;
+  /** For a moment's work. */
+  readonly scratch: Float32Array;
   readonly #lanes = new Map<number, LaneBuffers>();
 
   constructor(
@@ -64,6 +67,7 @@ export class Workspace {
     this.params = new Held(this.memory);
     this.slots = new Held(this.memory);
     this.extra = new Held(this.memory);
+    this.scratch = this.memory.floats(SCRATCH_FLOATS);
   }
 
   /** Session and buffers for lanes of this many samples. */
@@ -84,7 +88,7 @@ export class Workspace {
 
   /** Takes the memory back that a turn has worked with; what it held stays warm. */
   releaseWork(): void {
-    this.memory.releaseAllBut([this.params.values, this.slots.values, this.extra.values]);
+    this.memory.releaseAllBut([this.scratch, this.params.values, this.slots.values, this.extra.values]);
   }
 
   /** Gives the sessions' native memory back. */

@@ -1,3 +1,4 @@
+import type { Compression } from '../../contracts/compression';
 import type { AllocationBounds, DecisionInput, ExchangeKind } from '../../contracts/scheduling';
 import { cutOf } from '../../contracts/cut';
 import { barriersOf, stepTraffic, type StepShape } from '../../contracts/step-traffic';
@@ -32,6 +33,7 @@ export interface Workload {
   readonly exchange: ExchangeKind;
   readonly topology: Topology;
   readonly groups?: number | undefined;
+  readonly compression?: Compression | undefined;
 }
 
 /** Latency of one exchange request and the store's own bandwidth. Source: rules, section 2; files: one step's barrier on tmpfs, about 1 ms. */
@@ -59,6 +61,7 @@ export function workloadOf(input: DecisionInput): Workload {
     totalCores: bounds.totalCores,
     exchange,
     topology: input.topology,
+    compression: input.compression,
   };
 }
 
@@ -82,9 +85,9 @@ export interface SyncTraffic {
 }
 /** What a step moves through the exchange, exactly as functions do it (docs/synchronisation.md), for Adam's state. */
 export function trafficOf(workload: Workload, atWorkers: number): SyncTraffic {
-  const { topology, groups, lanes, paramCount, bufferCount } = workload;
+  const { topology, groups, compression, lanes, paramCount, bufferCount } = workload;
   const workers = Math.min(atWorkers, lanes); // an observation may be of a job with more lanes
-  const key = [topology, groups, lanes, paramCount, bufferCount, workers].join(' ');
+  const key = [topology, groups, JSON.stringify(compression), lanes, paramCount, bufferCount, workers].join(' ');
   const known = trafficKnown.get(key);
   if (known !== undefined) return known;
   const shape: StepShape = {
@@ -95,6 +98,7 @@ export function trafficOf(workload: Workload, atWorkers: number): SyncTraffic {
     paramCount,
     bufferCount,
     slots: STATE_SLOTS,
+    compression,
   };
   const byWorker = stepTraffic(shape);
   const bytes = byWorker.map(({ bytesWritten, bytesRead }) => bytesWritten + bytesRead);

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Compression } from '../../contracts/compression';
 import { settingsOf, type Loss } from '../../contracts/loss';
 import type { Layer } from '../../contracts/model';
 import { names } from '../../contracts/names';
@@ -28,11 +29,15 @@ export interface RigOptions {
   layers?: Layer[];
   loss?: Loss;
   samples?: number;
+  totalSteps?: number;
+  /** Instead of samples that are made up. */
+  data?: Parameters<typeof packDataSet>[0];
   lanes?: number;
   batchSize?: number;
   optimizer?: Optimizer;
   schedule?: Schedule;
   clipNorm?: number;
+  compression?: Compression;
   weightAverage?: WeightAverage;
   reproducibility?: 'bits' | 'values';
   times?: Partial<RoundPlan['times']>;
@@ -40,7 +45,7 @@ export interface RigOptions {
   exchangeUri?: string;
 }
 
-type Absent = 'clipNorm' | 'weightAverage' | 'exchangeUri';
+type Absent = 'data' | 'compression' | 'clipNorm' | 'weightAverage' | 'exchangeUri';
 
 export const adam: Optimizer = { kind: 'adam', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 export const featureShape = [16];
@@ -78,6 +83,7 @@ export class Rig {
       layers: smallModel,
       loss: 'softmax-cross-entropy',
       samples: 96,
+      totalSteps: 1_000,
       lanes: 8,
       batchSize: 30,
       optimizer: adam,
@@ -117,21 +123,27 @@ export class Rig {
   }
 
   async #makeData(): Promise<void> {
-    const { loss, samples } = this.options;
-    const folder = join(this.#root, 'data');
-    await mkdir(folder, { recursive: true });
-    const packed = packDataSet({
+    const { loss, samples, data } = this.options;
+    const made = {
       ...makeSamples(samples, loss),
       featureShape,
       ...(settingsOf(loss).kind === 'softmax-cross-entropy' ? { kind: 'class', classes } : { kind: 'values' }),
       seed: 3,
       samplesPerShard: 20,
-    } as Parameters<typeof packDataSet>[0]);
+    } as Parameters<typeof packDataSet>[0];
+    const { uri, sha256 } = await this.pack('data', data ?? made);
+    this.dataUri = uri;
+    this.dataSha256 = sha256;
+  }
+
+  async pack(name: string, data: Parameters<typeof packDataSet>[0]): Promise<{ uri: string; sha256: string }> {
+    const folder = join(this.#root, name);
+    await mkdir(folder, { recursive: true });
+    const packed = packDataSet(data);
     const manifest = finishManifest(packed, (bytes) => sha256Of([bytes]));
     for (const { file, bytes } of packed.shards) await writeFile(join(folder, file), bytes);
     await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest));
-    this.dataUri = pathToFileURL(folder).href;
-    this.dataSha256 = manifest.sha256;
+    return { uri: pathToFileURL(folder).href, sha256: manifest.sha256 };
   }
 
   /** Samples of the packed data set, with the first number of each one's target. */
@@ -198,7 +210,7 @@ export class Track {
 
   async plan({ workers, steps, laneBorders, topology = 'scatter-reduce', groups, change }: RoundOptions): Promise<RoundPlan> {
     const { rig } = this;
-    const { optimizer, schedule, clipNorm, weightAverage, lanes, batchSize, reproducibility, times } = rig.options;
+    const { optimizer, schedule, clipNorm, compression, weightAverage, lanes, batchSize, reproducibility, times } = rig.options;
     const program = await readProgram(rig.store, rig.programDigest);
     this.#cut = {
       ...cutOf({ topology, lanes, paramCount: program.paramCount, workers }),
@@ -216,10 +228,11 @@ export class Track {
         lanes,
         batchSize,
         seed: 11,
-        totalSteps: 1_000,
+        totalSteps: rig.options.totalSteps,
         optimizer,
         schedule,
         ...(clipNorm === undefined ? {} : { clipNorm }),
+        ...(compression && { compression }),
         ...(weightAverage === undefined ? {} : { weightAverage }),
       },
       round: this.#round,

@@ -34,7 +34,7 @@ async function counted(rig: Rig, name: string, round: Case): Promise<Traffic[]> 
 
 /** The formula, for all steps of a round: the extra state of its last one is read by nobody. */
 async function promised(rig: Rig, { workers, laneBorders, topology = 'scatter-reduce', groups }: Case): Promise<Traffic[]> {
-  const { lanes, optimizer, schedule, clipNorm } = rig.options;
+  const { lanes, optimizer, schedule, clipNorm, compression } = rig.options;
   const { paramCount, bufferCount, blockElements, weighs } = await shapeOf(rig);
   const shape: StepShape = {
     topology,
@@ -47,6 +47,7 @@ async function promised(rig: Rig, { workers, laneBorders, topology = 'scatter-re
     counters: counterLength(schedule),
     ...(clipNorm !== undefined && { clipBlock: blockElements }),
     weighs,
+    compression,
   };
   const unread = stepTraffic({ ...shape, counters: 0 });
   return stepTraffic(shape).map((step, worker) => {
@@ -120,6 +121,15 @@ describe('with norms, mean weights and counters that go round, what workers move
       const round = { workers, topology };
       expect([workers, await counted(rig, `${workers}`, round)]).toEqual([workers, await promised(rig, round)]);
     }
+    await rig.close();
+  });
+});
+
+describe('with partials of two bytes an element, what workers move', () => {
+  it.each<Topology>(topologies)('is what the formula says by %s', async (topology) => {
+    const rig = await Rig.open({ ...jobs, compression: { kind: 'bf16' } });
+    for (const round of [{ workers: 2 }, { workers: 5 }, { workers: 8, groups: 2 }, { workers: 16 }])
+      expect([round, await counted(rig, `${round.workers}`, { ...round, topology })]).toEqual([round, await promised(rig, { ...round, topology })]);
     await rig.close();
   });
 });
