@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Model of how smlt's functions train rounds: explores every interleaving of workers, faults, sweeps and commits.
-usage: python3 docs/protocol/model.py [word ...]    scenarios whose name contains a word; without one, all but the deep
-       ones, in some minutes (the deep ones: half an hour and several GB); README.md beside it says what is proved
+usage: python3 docs/protocol/model.py [word ...]    scenarios whose name contains a word; without one all that are neither
+       long (some minutes) nor deep (half an hour, several GB); README.md beside it says what is proved
 Checked: safety, where `Bad` is raised; and that from every reachable state the run can still end, with every
 instance ended by itself, without a further fault. That a value is right is not computed here but follows from names:
 whoever puts a name holds the inputs that it says. Only a changed recipe breaks that ('recipe changes').
@@ -256,12 +256,13 @@ FOUR = ([0, 1, 2, 3, 4], [0, 2, 3, 5, 6])
 SCENARIOS = {  # name: (does it hold?, rules)
     'no fault': (True, Rules([UNEVEN, TWO], faults=0, fine=True)),
     'one fault, fine': (True, Rules([TWO], fine=True)),
-    'one fault, new allocation': (True, Rules([TWO, THREE])),
-    'one fault, three workers': (True, Rules([UNEVEN])),
+    'long: one fault, new allocation': (True, Rules([TWO, THREE])),
+    'long: one fault, three workers': (True, Rules([UNEVEN])),
     'one fault, k = 3': (True, Rules([TWO, ONE], k=3)),
     'no slack': (True, Rules([TWO, TWO], slack=0)),
-    'round cut short': (True, Rules([TWO, THREE], kinds='abandon')),
-    'round cut short, swept by list': (True, Rules([TWO, THREE], kinds='abandon', sweep='list')),
+    'long: round cut short': (True, Rules([TWO, THREE], kinds='abandon')),
+    'long: round cut short, swept by list': (True, Rules([TWO, THREE], kinds='abandon', sweep='list')),
+    'round cut short, one step': (True, Rules([TWO, THREE], k=1, kinds='abandon')),
     'stale list': (True, Rules([TWO, TWO], stale=True)),
     'put again': (True, Rules([TWO], again=True)),
     'clipping': (True, Rules([TWO, TWO], clip=True)),
@@ -273,14 +274,15 @@ SCENARIOS = {  # name: (does it hold?, rules)
     'parameter server': (True, Rules([SERVER, TWO])),
     'parameter server, fine': (True, Rules([SERVER], fine=True)),
     'all-to-all': (True, Rules([TWO], topology='all-to-all')),
-    'all-to-all, three workers': (True, Rules([UNEVEN], topology='all-to-all')),
+    'long: all-to-all, three workers': (True, Rules([UNEVEN], topology='all-to-all')),
     'all-reduce-leader': (True, Rules([TWO, TWO], topology='all-reduce-leader')),
-    'all-reduce-leader, three workers': (True, Rules([UNEVEN], topology='all-reduce-leader')),
-    'groups': (True, Rules([UNEVEN], groups=2)),
-    'groups, fine': (True, Rules([UNEVEN], k=1, groups=2, fine=True)),
-    'groups of two, four workers': (True, Rules([FOUR], k=1, groups=2)),
+    'long: all-reduce-leader, three workers': (True, Rules([UNEVEN], topology='all-reduce-leader')),
+    'long: groups': (True, Rules([UNEVEN], groups=2)),
+    'long: groups, fine': (True, Rules([UNEVEN], k=1, groups=2, fine=True)),
+    'groups, one step': (True, Rules([UNEVEN], k=1, groups=2)),
+    'deep: groups of two, four workers': (True, Rules([FOUR], k=1, groups=2)),
     'one slot, yielding': (True, Rules([TWO], slots=1, yields=True)),
-    'two slots for three, yielding': (True, Rules([UNEVEN], slots=2, yields=True)),
+    'long: two slots for three, yielding': (True, Rules([UNEVEN], slots=2, yields=True)),
     **{f'deep: two faults, {what}': (True, Rules([TWO], faults=2, **change)) for what, change in dict(plain={}, fine=dict(fine=True),
        slackless=dict(slack=0), again=dict(again=True), clipping=dict(clip=True), lanes=dict(lanes=True)).items()},
     'deep: three faults, one worker': (True, Rules([ONE, ONE], k=1, faults=3)),
@@ -303,7 +305,7 @@ SCENARIOS = {  # name: (does it hold?, rules)
 if __name__ == '__main__':
     wrong = 0
     for name, (holds, rules) in SCENARIOS.items():
-        if not any(word in name for word in sys.argv[1:]) and (sys.argv[1:] or name.startswith('deep')): continue
+        if not any(word in name for word in sys.argv[1:]) and (sys.argv[1:] or name.startswith(('long', 'deep'))): continue
         began = time.time(); states, most, bad, path = explore(rules, 20_000_000)
         verdict = 'as expected:' if holds == (bad is None) else 'NOT AS EXPECTED:'; wrong += verdict[0] == 'N'
         print(f'{verdict} {name}: {bad or "holds"}; {states:,} states, at most {most} steps stored, {time.time() - began:.0f} s',
