@@ -54,13 +54,14 @@ function treeCpuMs(root) {
         return []; // ended meanwhile
       }
     });
-  const total = (pid) => stats.filter(({ parent }) => parent === pid).reduce((sum, child) => sum + total(child.pid), stats.find((each) => each.pid === pid)?.ms ?? 0);
+  const total = (pid) =>
+    stats.filter(({ parent }) => parent === pid).reduce((sum, child) => sum + total(child.pid), stats.find((each) => each.pid === pid)?.ms ?? 0);
   return total(root);
 }
 
 async function packSamples(folder, shape) {
   const width = shape.reduce((product, axis) => product * axis, 1);
-  const features = Float32Array.from({ length: SAMPLES * width }, (_, i) => ((Math.imul(i + 1, 2_654_435_761) >>> 0) / 2 ** 31) - 1);
+  const features = Float32Array.from({ length: SAMPLES * width }, (_, i) => (Math.imul(i + 1, 2_654_435_761) >>> 0) / 2 ** 31 - 1);
   const targets = Array.from({ length: SAMPLES }, (_, i) => i % 10);
   await packInto(folder, { features, featureShape: shape, targets, kind: 'class', classes: 10, seed: 1, samplesPerShard: 512 });
 }

@@ -15,7 +15,7 @@ import { forwardGraph } from './layers/forward-graph';
 import type { Target } from './losses';
 import { isWeighted, targetInput, writeLoss } from './losses';
 import { decodeModel, encodeModel } from './onnx/codec';
-import type { Graph, Tensor } from './onnx/graph';
+import type { Graph, Node, Tensor } from './onnx/graph';
 import { numbersOf, sizeOf } from './onnx/graph';
 import type { SafeTensor } from './safetensors';
 import type { Value } from './shapes';
@@ -83,8 +83,8 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
   const trainingGraphs: Record<string, string> = {};
   const blockedGraphs: Record<string, string> = {};
   for (const { samples, graph, blocked } of built) {
-    files.set((trainingGraphs[samples] = `training-${samples}.onnx`), encodeModel(graph));
-    if (hasBlocks(blocked.graph)) files.set((blockedGraphs[samples] = `training-${samples}.blocked.onnx`), encodeModel(blocked.graph));
+    files.set((trainingGraphs[samples] = `training-${samples}.onnx`), encodeTraining(graph));
+    if (hasBlocks(blocked.graph)) files.set((blockedGraphs[samples] = `training-${samples}.blocked.onnx`), encodeTraining(blocked.graph));
   }
 
   const params = layout(first.params.map((name) => [name, tensorOf(source, name)]));
@@ -118,6 +118,13 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
     forwardFlopsPerSample: first.flops / first.samples,
   };
   return { program, files };
+}
+
+/** With a first output that is no tensor, for which see `runInto` of runtime.ts. */
+function encodeTraining(graph: Graph): Uint8Array {
+  const { written, loss } = graphNames;
+  const mark: Node = { op: 'SequenceConstruct', domain: '', name: written, inputs: [loss], outputs: [written], attributes: {} };
+  return encodeModel({ ...graph, nodes: [...graph.nodes, mark] }, [written]);
 }
 
 /** A forward graph with trained weights in it: what is deployed. */

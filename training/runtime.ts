@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { MessageChannel } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import { SmltError } from '../contracts/errors';
 import type { Program } from '../contracts/program';
@@ -31,21 +30,20 @@ const tensor = (data: Float32Array | Int32Array, shape: readonly number[]): ort.
   data instanceof Float32Array ? new ort.Tensor('float32', data, shape) : new ort.Tensor('int32', data, shape);
 
 /**
- * onnxruntime-node copies every result into a buffer of its own, also where it has just written it into the caller's. Left
- * to the garbage collector they were a third of a small model's time: hundreds of megabytes a second. A message that
- * nobody receives takes its buffers with it at once.
+ * Runs with the results written into the caller's views, and nowhere else. onnxruntime-node would copy every result into a
+ * buffer of its own afterwards, also where it has just written it into the caller's: megabytes of fresh memory a step. It
+ * cannot copy what is no tensor, and says so when the run is over: an output of that kind, asked for first, leaves all
+ * others where they are (docs/decisions/0036).
  */
-function discard(results: Feeds, kept: ArrayBufferLike): void {
-  const buffers = new Set(Object.values(results).map(({ data }) => (data as Float32Array<ArrayBuffer>).buffer));
-  buffers.delete(kept as ArrayBuffer);
-  nobody.postMessage(null, [...buffers]);
+async function runInto(session: ort.InferenceSession, feeds: Feeds, results: Feeds): Promise<void> {
+  try {
+    await session.run(feeds, { ...results, [WRITTEN]: null });
+  } catch (error) {
+    if (!(error as Error).message.startsWith('Non tensor type')) throw error;
+  }
 }
-const nobody = (() => {
-  const { port1, port2 } = new MessageChannel();
-  port2.close();
-  port1.unref();
-  return port1;
-})();
+/** `graphNames.written`, without loading what makes graphs. */
+const WRITTEN = 'smlt.written';
 
 interface Named {
   readonly name: string;
@@ -148,7 +146,7 @@ export async function openTraining(graph: Uint8Array, program: RuntimeProgram, s
       });
       // What folding or optimisation proved unneeded is no input any more.
       for (const name of Object.keys(feeds)) if (!taken.has(name)) delete feeds[name];
-      discard(await session.run(feeds, resultViews(into)), into.buffer);
+      await runInto(session, feeds, resultViews(into));
     },
     close: () => session.release(),
   };

@@ -9,6 +9,7 @@ import type { Graph, Node, ValueInfo } from './onnx/graph';
 export const graphNames = {
   targets: 'smlt.targets',
   loss: 'smlt.loss',
+  written: 'smlt.written',
   gradient: (parameter: string) => `smlt.gradient/${parameter}`,
   statistic: (buffer: string) => `smlt.statistic/${buffer}`,
   noise: (index: number) => `smlt.noise.${index}`,

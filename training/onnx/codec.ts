@@ -182,13 +182,17 @@ function decodeGraph(raw: RawGraph): Graph {
   };
 }
 
-/** Writes a model file. Tensors are written raw, little-endian. */
-export function encodeModel(graph: Graph): Uint8Array {
+/**
+ * Writes a model file. Tensors are written raw, little-endian.
+ * @param untyped  outputs before the graph's own whose type is not said: the reader infers it
+ */
+export function encodeModel(graph: Graph, untyped: readonly string[] = []): Uint8Array {
+  const body = encodeGraph(graph);
   const message = modelType.create({
     irVersion: graph.opset > 20 ? 10 : IR_VERSION,
     producerName: 'smlt',
     opsetImport: [{ domain: '', version: graph.opset }, ...otherDomains(graph).map((domain) => ({ domain, version: 1 }))],
-    graph: encodeGraph(graph),
+    graph: { ...body, output: [...untyped.map((name) => ({ name })), ...(body.output ?? [])] },
   });
   // Without its own copy the bytes would keep protobufjs's pooled memory alive.
   return new Uint8Array(modelType.encode(message).finish());
