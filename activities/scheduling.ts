@@ -1,4 +1,4 @@
-import { batchPhases, phaseAt, totalStepsOf, type Batches } from '../contracts/batch-size';
+import { laterPhases, phaseAt, totalStepsOf } from '../contracts/batch-size';
 import { canonicalJson } from '../contracts/canonical-json';
 import { smallerIsBetter } from '../contracts/metrics';
 import { names, type TrackId } from '../contracts/names';
@@ -352,12 +352,6 @@ function sameState(a: Recipe, b: Recipe): boolean {
     (a.weightAverage === undefined) === (b.weightAverage === undefined)
   );
 }
-
-/** Steps of the rest whose batches have another size than the next one's. */
-const laterPhases = (batches: Batches, step: number, endStep: number) =>
-  batchPhases(batches)
-    .filter(({ firstStep }) => firstStep > step && firstStep < endStep)
-    .map((phase) => ({ batchSize: phase.batchSize, steps: Math.min(phase.endStep, endStep) - phase.firstStep }));
 
 /** What a step's exchange costs in time depends on the kind of store. */
 const exchangeKind = (uri: string): ExchangeKind => (uri.startsWith('redis') ? 'redis' : 'files');

@@ -30,6 +30,12 @@ export function batchPhases({ batchSize, batchSchedule = [] }: Batches): BatchPh
 
 export const phaseAt = (batches: Batches, step: number): BatchPhase => batchPhases(batches).find(({ endStep }) => step < endStep)!;
 
+/** Of the steps [step, endStep) those whose batches have another size than the first one's, in order. */
+export const laterPhases = (batches: Batches, step: number, endStep: number): { batchSize: number; steps: number }[] =>
+  batchPhases(batches)
+    .filter(({ firstStep }) => firstStep > step && firstStep < endStep)
+    .map((phase) => ({ batchSize: phase.batchSize, steps: Math.min(phase.endStep, endStep) - phase.firstStep }));
+
 /** Steps until so many samples have been seen, the last one of which may go beyond. */
 export function stepsForSamples(batches: Batches, samples: number): number {
   let seen = 0;

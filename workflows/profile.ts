@@ -1,4 +1,6 @@
+import { workflowInfo } from '@temporalio/workflow';
 import { ProfileInput, trialTrack, type TrackResult } from '../contracts/pipeline';
+import { keepLearnt } from './activities';
 import { parseInput } from './refusal';
 import { openStage, startCarrying } from './stage';
 import { endingInOrder, listenForStop } from './stopping';
@@ -14,6 +16,8 @@ export async function profile(raw: unknown): Promise<TrackResult> {
       ...{ run, track: trialTrack(0), stage: 'profile', job: input.job, program, phase: 'profile', carried: startCarrying(bill, []) },
       ...{ grant, wholeGoal: input.wholeGoal, stopRequested: () => stop.requested, onProgress: reportProgress },
     });
+    // A pipeline goes on, and keeps more when it ends.
+    if (!workflowInfo().parent) await keepLearnt({ run, program, observations: result.observations });
     await close();
     return result;
   });

@@ -1,17 +1,30 @@
 import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import { parseJob } from '../../contracts/job';
+import { SmltError } from '../../contracts/errors';
+import { parseJob, type Job } from '../../contracts/job';
 import type { Prediction } from '../../contracts/scheduling';
+import { checkJob } from '../check-job';
 import { readJobFile } from '../job-file';
 import { frontierSvg } from '../plan/frontier-svg';
 import { planJob, type JobPlan, type PlanPlatform } from '../plan/plan-job';
-import { withGoal, withGoalOptions, type GoalOptions } from './goal-options';
+import { probeJob, type Probed } from '../plan/probe-job';
+import { parseUsd, withGoal, withGoalOptions, type GoalOptions } from './goal-options';
 import { note, print, printJson } from './output';
-import { allocationText, clock, count, dollars, table } from './words';
+import { endsWithCommand } from './run';
+import { allocationText, clock, count, dollars, plural, table } from './words';
 
 const EXIT_UNMET = 3;
+const PROBE_USD = 0.05;
 /** Below it a plan warns; it refuses nothing, since nothing has been measured yet. */
 const LIKELY = 0.5;
+
+interface PlanOptions extends GoalOptions {
+  readonly on: PlanPlatform;
+  readonly svg?: string;
+  readonly probe?: number;
+  readonly ephemeral?: true;
+  readonly json?: true;
+}
 
 const chanceOf = ({ choice }: JobPlan): number => (choice.kind === 'run' || choice.kind === 'probe' ? choice.prediction.feasibility : 0);
 
@@ -19,16 +32,24 @@ const chanceOf = ({ choice }: JobPlan): number => (choice.kind === 'run' || choi
 export function planCommand(): Command {
   return withGoalOptions(
     new Command('plan')
-      .description('predict time and cost of a job before anything is spent; starts nothing')
+      .description('predict time and cost of a job before anything is spent; starts nothing without --probe')
       .argument('<job>', 'job file, JSON or YAML'),
   )
     .addOption(new Option('--on <platform>', 'where functions would run').choices(['local', 'aws']).default('local'))
     .option('--svg <file>', 'draw the frontier of time and cost')
+    .addOption(
+      new Option('--probe [usd]', 'run the first steps for a few cents, to predict the rest better').preset(String(PROBE_USD)).argParser(parseUsd),
+    )
+    .option('--ephemeral', 'with --probe: end with this command what had to be started for it (default when CI is set)')
     .option('--json', 'print one JSON document')
-    .addHelpText('after', '\nExample:\n  $ smlt plan job.json --deadline 20m --on aws --svg plan.svg')
-    .action(async (path: string, options: GoalOptions & { on: PlanPlatform; svg?: string; json?: true }) => {
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ smlt plan job.json --deadline 20m --on aws --svg plan.svg\n  $ smlt plan job.json --budget 0.50 --probe 0.02',
+    )
+    .action(async (path: string, options: PlanOptions) => {
       const job = parseJob(withGoal(await readJobFile(path), options));
-      const plan = await planJob(job, options.on, note);
+      const probed = options.probe === undefined ? undefined : await probe(job, options.probe, options);
+      const plan = await planJob(job, options.on, note, probed);
       if (options.svg !== undefined) writeFileSync(options.svg, frontierSvg(plan));
       if (options.json) printJson(plan);
       else print(planText(plan, options.svg));
@@ -36,8 +57,26 @@ export function planCommand(): Command {
     });
 }
 
+/** Runs the job's first steps where runs go, so that what they take is known. */
+async function probe(job: Job, budgetUsd: number, { on, ephemeral }: PlanOptions): Promise<Probed> {
+  if (budgetUsd <= 0) throw new SmltError('InvalidSpec', `--probe: got ${budgetUsd}, expected US dollars above 0, such as ${PROBE_USD}`);
+  await checkJob(job, Date.now(), note);
+  const { connect } = await import('../connect.js');
+  const smlt = await connect({ ephemeral: endsWithCommand(ephemeral), log: note });
+  try {
+    if (on === 'aws' && smlt.dev !== undefined)
+      throw new SmltError('InvalidSpec', 'runs here go to this machine, which tells nothing of AWS: plan without --probe, or with TEMPORAL_ADDRESS at a server whose smlt worker uses AWS'); // prettier-ignore
+    note(
+      `probing: short rounds of the job itself, for at most ${dollars(budgetUsd * 1e9)}${smlt.dev ? ' of list price; this machine charges nothing' : ''}`,
+    );
+    return await probeJob(smlt, job, budgetUsd);
+  } finally {
+    await smlt.close();
+  }
+}
+
 function planText(plan: JobPlan, svg: string | undefined): string {
-  const { name, steps, paramCount, frontier, choice, assumptions } = plan;
+  const { name, steps, paramCount, frontier, choice, probe: probed, assumptions } = plan;
   const chosen = choice.kind === 'run' || choice.kind === 'probe' ? choice.allocation : undefined;
   const rows = frontier.map(({ allocation, prediction }) => [
     allocation.workers === chosen?.workers && allocation.memoryMib === chosen.memoryMib ? '→' : ' ',
@@ -51,6 +90,7 @@ function planText(plan: JobPlan, svg: string | undefined): string {
     '',
     `${chanceOf(plan) < LIKELY ? 'The goal will probably be missed' : 'Choice'}: ${choice.reason}`,
     ...nearestText(choice),
+    ...(probed ? [`Probed: ${plural(probed.rounds, 'round')} for ${dollars(probed.costUsd * 1e9)}`] : []),
     ...assumptions.map((text) => `  - ${text}`),
     ...(svg === undefined ? [] : [`Drawn in ${svg}`]),
   ].join('\n');

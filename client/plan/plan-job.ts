@@ -1,4 +1,5 @@
 import { availableParallelism, totalmem } from 'node:os';
+import { laterPhases } from '../../contracts/batch-size';
 import type { Job } from '../../contracts/job';
 import type { Allocation } from '../../contracts/round';
 import type { Decision, DecisionRequest, Prediction } from '../../contracts/scheduling';
@@ -6,6 +7,7 @@ import { durationMs, nanoUsd } from '../../contracts/units';
 import { listPrices } from '../../platforms/lambda/prices';
 import { decideNext, predictFrontier } from '../../scheduler';
 import { checkJob } from '../check-job';
+import type { Probed } from './probe-job';
 
 export interface JobPlan {
   readonly name: string;
@@ -16,6 +18,8 @@ export interface JobPlan {
   readonly frontier: readonly { readonly allocation: Allocation; readonly prediction: Prediction }[];
   /** What the scheduler would do for the job's own goal. */
   readonly choice: Decision;
+  /** What short rounds for this plan have cost; null where none were run. */
+  readonly probe: { readonly rounds: number; readonly costUsd: number } | null;
   readonly assumptions: readonly string[];
 }
 export type PlanPlatform = 'local' | 'aws';
@@ -27,10 +31,11 @@ const ACCOUNT_CONCURRENCY = 1_000;
 const MAX_MEMORY_MIB = 10_240;
 
 /**
- * Predicts what a job's training takes, from the model's counted work alone; starts nothing and spends nothing.
+ * Predicts what a job's training takes, from the model's counted work, and from a probe's rounds where there was one; starts nothing and spends nothing.
  * @throws {SmltError} what `checkJob` throws
  */
-export async function planJob(job: Job, where: PlanPlatform, tell: (line: string) => void, nowMs = Date.now()): Promise<JobPlan> {
+export async function planJob(job: Job, where: PlanPlatform, tell: (line: string) => void, probed?: Probed): Promise<JobPlan> {
+  const nowMs = Date.now();
   const { model, totalSteps } = await checkJob(job, nowMs, tell);
   const trials = job.tune?.trials ?? 1;
   const steps = totalSteps * trials;
@@ -39,14 +44,18 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
   const minimize = job.goal.minimize ?? (deadline === undefined ? 'time' : 'cost');
   const machineMib = Math.floor((totalmem() / MIB) * 0.8);
   const local = where === 'local';
+  const { until, earlyStopping } = job.training;
   const request: DecisionRequest = {
     goal: { minimize, ...(budgetUsd !== undefined && { budgetNanoUsd: nanoUsd(budgetUsd) }), ...(deadlineAtMs !== undefined && { deadlineAtMs }) },
     nowMs,
     spentNanoUsd: 0,
     reservedNanoUsd: 0,
     remainingSteps: steps,
+    openEnded: until !== undefined || earlyStopping !== undefined,
+    // Trials have the same phases each, one after the other: how they are ordered changes no sum.
+    laterSteps: laterPhases(job.training, 0, totalSteps).map((phase) => ({ ...phase, steps: phase.steps * trials })),
     stepsDone: 0,
-    observations: [],
+    observations: [...(probed?.observations ?? [])],
     program: { ...model, bufferCount: 0 },
     batchSize: job.training.batchSize,
     lanes: job.training.lanes,
@@ -74,8 +83,12 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
     paramCount: model.paramCount,
     frontier: predictFrontier(request),
     choice: decideNext(request),
+    probe: probed ? { rounds: probed.observations.length, costUsd: probed.costNanoUsd / 1e9 } : null,
     assumptions: [
-      `Step times are predicted from ${Math.round(model.forwardFlopsPerSample).toLocaleString('en-US')} floating-point operations a sample, counted in the graph; nothing was run, so the bands are wide.`,
+      probed
+        ? `Step times are those of short rounds that were run for this plan (${probed.observations.length}), carried over to other allocations.`
+        : `Step times are predicted from ${Math.round(model.forwardFlopsPerSample).toLocaleString('en-US')} floating-point operations a sample, counted in the graph; nothing was run, so the bands are wide. --probe sharpens them.`,
+      ...(until || earlyStopping ? ['All steps are counted: training.until or training.earlyStopping may end it earlier.'] : []),
       ...(trials > 1
         ? [`All ${trials} trials are counted to their last step; median pruning and the winner's head start make it less.`]
         : ['Training only: evaluate and deploy add a few invocations.']),

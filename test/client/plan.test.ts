@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseJob } from '../../contracts/job';
 import { frontierSvg } from '../../client/plan/frontier-svg';
-import { planJob } from '../../client/plan/plan-job';
+import { planJob, type JobPlan } from '../../client/plan/plan-job';
 import { writeQuarters } from '../support/data';
 import { SmltProcesses } from './smlt-process';
+
+jest.setTimeout(90_000);
 
 describe('smlt plan', () => {
   let smlt: SmltProcesses;
@@ -69,5 +71,23 @@ describe('smlt plan', () => {
     expect(await smlt.run(['plan', path])).toMatchObject({ code: 3, stdout: expect.stringMatching(/will probably be missed/) });
     write({ budgetUsd: -1 });
     expect(await smlt.run(['plan', path])).toMatchObject({ code: 2, stderr: expect.stringMatching(/goal\.budgetUsd/) });
+  });
+
+  it('runs the first steps for a few cents where it may, and knows the rest better', async () => {
+    const path = join(folder, 'probed.json');
+    writeFileSync(path, JSON.stringify(job({ budgetUsd: 1 })));
+    const widthOf = (stdout: string) => {
+      const { p05, p95 } = (JSON.parse(stdout) as JobPlan).frontier[0]!.prediction.remainingMs;
+      return p95 / p05;
+    };
+    const [blind, probed] = [await smlt.run(['plan', path, '--json']), await smlt.run(['plan', path, '--json', '--probe', '0.02', '--ephemeral'])];
+    expect(probed.stderr).toContain('for at most $0.02');
+    expect(probed.code).toBe(0);
+    const { probe } = JSON.parse(probed.stdout) as JobPlan;
+    expect(probe!.rounds).toBeGreaterThanOrEqual(1);
+    expect(probe!.costUsd).toBeGreaterThan(0);
+    expect(probe!.costUsd).toBeLessThanOrEqual(0.02);
+    expect(widthOf(probed.stdout)).toBeLessThan(widthOf(blind.stdout) / 2);
+    expect(await smlt.run(['plan', path, '--probe', '0'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/expected US dollars above 0/) });
   });
 });
