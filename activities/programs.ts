@@ -15,8 +15,8 @@ export function createProgramActivities(engine: EngineDependencies) {
   return {
     /** Checks the model against the data and makes the program that trains, once: the same job finds the same program. */
     async prepareProgram({ job }: { job: Job }): Promise<Answered<PrepareAnswer>> {
-      const { model, loss, data, training, reproducibility } = job;
-      const distinct = distinctLaneBatches(training, training.lanes);
+      const { model, loss, data, training, synchronization, reproducibility } = job;
+      const distinct = distinctLaneBatches(training, training.lanes, synchronization.microBatches);
       const request = { storeUri: engine.store.uri, model, loss, dataUri: data.train, seed: training.seed, laneBatches: distinct, reproducibility };
       const python = 'python' in model ? await engine.findPython(model, (line) => Context.current().log.info(line)) : undefined;
       const spec = {

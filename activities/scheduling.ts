@@ -93,11 +93,11 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
   /** The recipe of a job's program: all that a training value depends on besides its step. */
   async function recipeOf(job: Job, program: PrepareAnswer, totalSteps: number): Promise<Recipe> {
     const { lanes, batchSize, batchSchedule, seed, optimizer, schedule, clipNorm, weightAverage } = job.training;
-    const { compression } = job.synchronization;
+    const { compression, microBatches } = job.synchronization;
     const { programDigest, dataSha256 } = program;
     const codeDigest = await platform.codeDigest(program.python);
     const base = { programDigest, codeDigest, dataSha256, lanes, batchSize, seed, totalSteps, optimizer, schedule };
-    return { ...base, ...defined({ batchSchedule, clipNorm, weightAverage, compression }) };
+    return { ...base, ...defined({ batchSchedule, clipNorm, weightAverage, compression, microBatches }) };
   }
 
   return {

@@ -17,7 +17,7 @@ export interface ModelFacts {
  * @throws {SmltError} `InvalidModel`, `InvalidSpec` or `UnsupportedOperator`
  */
 export async function checkModel(job: Job, data: DataSetManifest, tell: (line: string) => void): Promise<ModelFacts> {
-  const { model, loss, training } = job;
+  const { model, loss, training, synchronization } = job;
   const { featureShape, features, target } = data;
   if ('python' in model) return checkPython(model, job, data, tell);
   const { program } = buildProgram({
@@ -27,7 +27,7 @@ export async function checkModel(job: Job, data: DataSetManifest, tell: (line: s
     features,
     target,
     seed: training.seed,
-    laneBatches: distinctLaneBatches(training, training.lanes),
+    laneBatches: distinctLaneBatches(training, training.lanes, synchronization.microBatches),
   });
   const { paramCount, peakMemoryMib, forwardFlopsPerSample } = program;
   return { paramCount, peakMemoryMib, forwardFlopsPerSample };

@@ -117,7 +117,15 @@ export const Job = z
   .refine(({ training, data }) => (training.until === undefined && training.earlyStopping === undefined) || data.validation !== undefined, {
     error: 'training.until and training.earlyStopping are measured on it; add a validation set, or leave them out',
     path: ['data', 'validation'],
-  });
+  })
+  .refine(
+    ({ training, synchronization: { microBatches = 1 } }) =>
+      [training, ...(training.batchSchedule ?? [])].every(({ batchSize }) => batchSize >= training.lanes * microBatches),
+    {
+      error: 'expected at least one sample a lane in each: lower microBatches or lanes, or raise batchSize',
+      path: ['synchronization', 'microBatches'],
+    },
+  );
 export type Job = z.output<typeof Job>;
 export type JobInput = z.input<typeof Job>;
 

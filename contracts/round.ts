@@ -35,6 +35,7 @@ export const Recipe = z.object({
   weightAverage: WeightAverage.optional(),
   clipNorm: z.number().optional(),
   compression: Compression.optional(),
+  microBatches: z.int().min(1).optional(),
   continues: z.object({ recipe: Digest, step: Step }).optional(),
   /** The step that optimiser state began at, as zeros, where that is not 0: the optimiser counts its steps from there. */
   stateFrom: Step.optional(),

@@ -20,5 +20,7 @@ export const Synchronization = z.strictObject({
   topology: Topology.default('scatter-reduce'),
   /** Left out: gradients are exchanged as they are. */
   compression: Compression.optional(),
+  /** A lane computes its share of a batch in so many micro-batches, one after the other: less memory, the same update. */
+  microBatches: z.int('expected a whole number').min(1, 'expected at least 1').optional(),
 });
 export type Synchronization = z.output<typeof Synchronization>;

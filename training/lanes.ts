@@ -20,9 +20,16 @@ export function laneBatches(batchSize: number, lanes: number): number[] {
   return Array.from({ length: lanes }, (_, lane) => share(batchSize, lanes, lane));
 }
 
+/** Micro-batches that a lane computes its share of a batch in, in order: they differ by at most one sample, the larger ones first. */
+export const microBatchesOf = (batch: number, parts: number): number[] => Array.from({ length: parts }, (_, part) => share(batch, parts, part));
+
 /** The micro-batch sizes that a training's lanes will ever see. */
-export const distinctLaneBatches = (batches: Batches, lanes: number): number[] => [
-  ...new Set(batchPhases(batches).flatMap(({ batchSize }) => laneBatches(batchSize, lanes))),
+export const distinctLaneBatches = (batches: Batches, lanes: number, microBatches = 1): number[] => [
+  ...new Set(
+    batchPhases(batches)
+      .flatMap(({ batchSize }) => laneBatches(batchSize, lanes))
+      .flatMap((batch) => microBatchesOf(batch, microBatches)),
+  ),
 ];
 
 /** How many samples a lane has drawn before a step: where the step's own begin. */
@@ -98,6 +105,8 @@ export interface NoiseDraw {
   /** Number of the dropout node in the program. */
   readonly node: number;
   readonly samples: number;
+  /** Samples of the lane's share of the batch before these; left out: none. */
+  readonly firstSample?: number;
   readonly elementsPerSample: number;
   readonly rate: number;
 }
@@ -107,6 +116,7 @@ export function noiseBits(draw: NoiseDraw, into = new Float32Array(draw.samples 
   const dropped = Math.floor(draw.rate * 0x1_0000_0000);
   const values = Float32Array.of(1 / (1 - draw.rate), 0); // by index, since a branch on random bits is guessed wrong half of the time
   const length = draw.samples * draw.elementsPerSample;
-  for (let i = 0; i < length; i++) into[i] = values[Number(bitsAt(stream, i) < dropped)]!;
+  const first = (draw.firstSample ?? 0) * draw.elementsPerSample;
+  for (let i = 0; i < length; i++) into[i] = values[Number(bitsAt(stream, first + i) < dropped)]!;
   return into;
 }

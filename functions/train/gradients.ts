@@ -1,6 +1,8 @@
 import type { Span } from '../../contracts/names';
 import { phaseAt } from '../../contracts/batch-size';
-import { laneBatches, lanePartitions, lanePosition, laneSamples, noiseBits } from '../../training/lanes';
+import { add } from '../../training/kernels';
+import { laneBatches, lanePartitions, lanePosition, laneSamples, microBatchesOf, noiseBits } from '../../training/lanes';
+import { hash32 } from '../../training/random';
 import { LaneSums, type NodeSum } from '../../training/tree';
 import type { Layout } from './layout';
 import type { Partials } from './partials';
@@ -13,10 +15,14 @@ export function laneSpan(samples: number, lanes: number, own: Span): Span {
   return { start: partitions[own.start]!.start, end: partitions[own.end - 1]!.end };
 }
 
-/** Opens the sessions that the lanes need: two at most, since lanes differ by one sample. */
+/** Opens the sessions that the lanes need: few, since lanes and micro-batches differ by one sample. */
 export async function openSessions(layout: Layout, workspace: Workspace): Promise<void> {
   const { start, end } = layout.lanes;
-  for (const samples of new Set(batchesOf(layout).slice(start, end))) await workspace.lane(samples);
+  const { microBatches = 1 } = layout.plan.recipeBody;
+  const sizes = batchesOf(layout)
+    .slice(start, end)
+    .flatMap((batch) => microBatchesOf(batch, microBatches));
+  for (const samples of new Set(sizes)) await workspace.lane(samples);
 }
 
 /** A round has one batch size: its plan ends where the schedule changes it. */
@@ -33,6 +39,17 @@ export interface LaneListener {
   /** The node is whole. Its vector is the listener's, to recycle; the next node is not begun before this resolves. */
   readonly onNode: (sum: NodeSum) => Promise<void>;
   readonly betweenLanes: () => void;
+}
+
+/** A part of a lane's share of a batch. */
+interface MicroBatch {
+  readonly step: number;
+  readonly lane: number;
+  readonly part: number;
+  /** Samples of the lane's share before it. */
+  readonly firstSample: number;
+  /** Their indices in the data set. */
+  readonly drawn: Int32Array;
 }
 
 /** A worker's own part of a step: its lanes' gradients, added up the tree to the nodes that it publishes. */
@@ -78,19 +95,36 @@ export class LaneWork {
     await handedOn;
   }
 
-  /** Gradient sums of one lane's samples. */
+  /** Gradient sums of one lane's samples: its micro-batches' added up in order. */
   async #gradient(step: number, lane: number, into: Float32Array): Promise<void> {
-    const { layout, workspace, samples } = this.turn;
-    const { seed, lanes } = layout.plan.recipeBody;
-    const position = lanePosition(layout.plan.recipeBody, lanes, lane, step);
+    const { layout, workspace } = this.turn;
+    const { seed, lanes, microBatches = 1 } = layout.plan.recipeBody;
     const batch = this.#batches[lane]!;
-    const { session, features, targets, noise } = await workspace.lane(batch);
-    samples.gather(laneSamples({ seed, lane, partition: this.#partitions[lane]!, batch, position }), features, targets);
+    const position = lanePosition(layout.plan.recipeBody, lanes, lane, step);
+    const drawn = laneSamples({ seed, lane, partition: this.#partitions[lane]!, batch, position });
+    const part = microBatches > 1 ? workspace.memory.floats(into.length) : into;
+    let firstSample = 0;
+    for (const [i, samples] of microBatchesOf(batch, microBatches).entries()) {
+      const micro = { step, lane, part: i, firstSample, drawn: drawn.subarray(firstSample, firstSample + samples) };
+      await this.#microBatch(micro, i === 0 ? into : part);
+      if (i > 0) add(into, into, part);
+      firstSample += samples;
+    }
+    if (part !== into) workspace.memory.release(part);
+  }
+
+  async #microBatch({ step, lane, part, firstSample, drawn }: MicroBatch, into: Float32Array): Promise<void> {
+    const { layout, workspace, samples } = this.turn;
+    const { seed } = layout.plan.recipeBody;
+    const { session, features, targets, noise } = await workspace.lane(drawn.length);
+    samples.gather(drawn, features, targets);
     layout.program.noise.forEach(({ node, elementsPerSample, rate }, i) =>
-      noiseBits({ seed, step, lane, node, samples: batch, elementsPerSample, rate }, noise[i]),
+      noiseBits({ seed, step, lane, node, samples: drawn.length, firstSample, elementsPerSample, rate }, noise[i]),
     );
-    const newParams = lane === layout.lanes.start;
-    await session.run({ params: workspace.params.values, newParams, features, targets, noise, into, seed, step, lane });
+    const newParams = lane === layout.lanes.start && part === 0;
+    // What a Python program draws itself must differ between micro-batches.
+    const ownSeed = part === 0 ? seed : hash32(seed, part);
+    await session.run({ params: workspace.params.values, newParams, features, targets, noise, into, seed: ownSeed, step, lane });
   }
 
   recycle(node: NodeSum): void {

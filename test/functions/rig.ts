@@ -23,7 +23,7 @@ import { openExchange, openObjectStore, type Exchange, type ObjectStore } from '
 import { cutOf } from '../../contracts/cut';
 import type { Topology } from '../../contracts/synchronization';
 import { finishManifest, packDataSet } from '../../training/data-set';
-import { laneBatches } from '../../training/lanes';
+import { distinctLaneBatches } from '../../training/lanes';
 
 export interface RigOptions {
   layers?: Layer[];
@@ -38,6 +38,7 @@ export interface RigOptions {
   schedule?: Schedule;
   clipNorm?: number;
   compression?: Compression;
+  microBatches?: number;
   weightAverage?: WeightAverage;
   reproducibility?: 'bits' | 'values';
   times?: Partial<RoundPlan['times']>;
@@ -45,7 +46,7 @@ export interface RigOptions {
   exchangeUri?: string;
 }
 
-type Absent = 'data' | 'compression' | 'clipNorm' | 'weightAverage' | 'exchangeUri';
+type Absent = 'data' | 'compression' | 'microBatches' | 'clipNorm' | 'weightAverage' | 'exchangeUri';
 
 export const adam: Optimizer = { kind: 'adam', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 export const featureShape = [16];
@@ -107,7 +108,7 @@ export class Rig {
       loss,
       dataUri: rig.dataUri,
       seed: 7,
-      laneBatches: [...new Set(laneBatches(batchSize, lanes))],
+      laneBatches: distinctLaneBatches({ batchSize }, lanes, options.microBatches),
     });
     rig.programDigest = prepared.programDigest;
     return rig;
@@ -210,7 +211,7 @@ export class Track {
 
   async plan({ workers, steps, laneBorders, topology = 'scatter-reduce', groups, change }: RoundOptions): Promise<RoundPlan> {
     const { rig } = this;
-    const { optimizer, schedule, clipNorm, compression, weightAverage, lanes, batchSize, reproducibility, times } = rig.options;
+    const { optimizer, schedule, clipNorm, compression, microBatches, weightAverage, lanes, batchSize, reproducibility, times } = rig.options;
     const program = await readProgram(rig.store, rig.programDigest);
     this.#cut = {
       ...cutOf({ topology, lanes, paramCount: program.paramCount, workers }),
@@ -233,6 +234,7 @@ export class Track {
         schedule,
         ...(clipNorm === undefined ? {} : { clipNorm }),
         ...(compression && { compression }),
+        ...(microBatches && { microBatches }),
         ...(weightAverage === undefined ? {} : { weightAverage }),
       },
       round: this.#round,

@@ -1,5 +1,4 @@
 /** @jest-environment ./test/support/native-arrays.ts */
-import type { Compression } from '../../contracts/compression';
 import { names } from '../../contracts/names';
 import { topologies } from '../../contracts/synchronization';
 import { adam, dyingWorld, Rig, watchedWorld, type RigOptions, type Track } from './rig';
@@ -7,14 +6,19 @@ import { adam, dyingWorld, Rig, watchedWorld, type RigOptions, type Track } from
 const STEPS = 4;
 jest.setTimeout(60_000);
 
-/** Every way to make gradients smaller, with what a step exchanges besides them. */
-const jobs: Record<string, RigOptions & { compression: Compression }> = {
+/** Every setting that changes values, with what a step exchanges besides gradients. */
+const jobs: Record<string, RigOptions> = {
   bf16: { compression: { kind: 'bf16' }, clipNorm: 0.3 },
   fp16: {
     compression: { kind: 'fp16' },
     layers: [{ dense: 64 }, 'batchNorm', 'relu', { dense: 24 }, 'tanh', { dense: 4 }],
     batchSize: 32,
     loss: { kind: 'softmax-cross-entropy', classWeights: [0.5, 3, 1, 0.2], labelSmoothing: 0.1 },
+  },
+  'micro-batches of two samples and of one': {
+    microBatches: 3,
+    layers: [{ dense: 64 }, 'relu', { dropout: 0.3 }, { dense: 24 }, 'tanh', { dense: 4 }],
+    compression: { kind: 'bf16' },
   },
 };
 
@@ -31,7 +35,7 @@ describe.each(Object.entries(jobs))('with %s', (_, options) => {
   });
   afterAll(() => rig.close());
 
-  it('weights have other bits than without', async () => {
+  it('weights have other bits than without it', async () => {
     const track = newTrack();
     await track.round({ workers: 1, steps: STEPS, change: { recipe: 'recipe-exact', recipeBody: { compression: undefined } } });
     expect(await track.weightsSha256()).not.toBe(yardstick);
@@ -135,4 +139,26 @@ it('a host with other bits takes over what is stored, in its own sums too', asyn
   expect(track.answers.every(({ kind }) => kind === 'done')).toBe(true);
   expect(track.answers.reduce((sum, { telemetry }) => sum + telemetry.adopted, 0)).toBeGreaterThan(0);
   await rig.close();
+});
+
+it('unequal micro-batches weigh as many samples as they have: the update is that of the whole batch', async () => {
+  const layers: RigOptions['layers'] = [{ dense: 64 }, 'relu', { dropout: 0.3 }, { dense: 24 }, 'tanh', { dense: 4 }];
+  const weightsWith = async (microBatches: number) => {
+    const rig = await Rig.open({
+      layers,
+      microBatches,
+      batchSize: 30,
+      optimizer: { kind: 'sgd', learningRate: 0.2, momentum: 0, nesterov: false, weightDecay: 0 },
+    });
+    const track = rig.track('micro');
+    await track.round({ workers: 2, steps: 5 });
+    const { params } = await track.weights();
+    await rig.close();
+    return params;
+  };
+  const whole = await weightsWith(1);
+  const parts = await weightsWith(3);
+  const distance = Math.max(...whole.map((value, i) => Math.abs(value - parts[i]!)));
+  expect(distance).toBeGreaterThan(0);
+  expect(distance).toBeLessThan(1e-6);
 });
