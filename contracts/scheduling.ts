@@ -83,6 +83,10 @@ export type ExchangeKind = z.output<typeof ExchangeKind>;
 export const Learnt = z.object({ formatVersion: z.literal(1), run: z.string(), observations: z.array(Observation) });
 export type Learnt = z.output<typeof Learnt>;
 
+/** One micro-batch's gradient on one function alone: compute without stragglers. */
+export const MicroSample = z.object({ memoryMib: z.int().min(1), samples: z.int().min(1), computeMs: z.number().positive(), peakRssMib: Ms });
+export type MicroSample = z.output<typeof MicroSample>;
+
 /** Everything a decision depends on: it is a pure function of this. */
 export const DecisionInput = z.object({
   goal: ResolvedGoal,
@@ -111,6 +115,10 @@ export const DecisionInput = z.object({
     /** Where the program was measured instead of counted. */
     gradientMsPerSample: Ms.optional(),
     coldStartMs: Ms.optional(),
+    /** Share of a gradient's time that more than one vCPU speeds up; smlt's own sessions run one thread. */
+    parallelShare: z.number().min(0).max(1).optional(),
+    /** Gradients of single functions without any exchange, measured before the first round. */
+    microProbe: z.array(MicroSample).optional(),
   }),
   /** Samples of the next step. */
   batchSize: z.int().min(1),

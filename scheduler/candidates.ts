@@ -1,6 +1,9 @@
 import type { DecisionInput } from '../contracts/scheduling';
-import { KNEE_MEMORY_SHARE, MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
+import { KNEE_MEMORY_SHARE, MAX_VCPUS, MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
 import { estimatedMemoryMib, mostWorkers, type Shape } from './model/workload';
+
+/** A program that threads speed up this much may use all the vCPUs there are. */
+const MANY_THREADS_SHARE = 0.1;
 
 /** Every shape that the bounds, the lanes, the cores and the memory already seen allow. May be empty. */
 export function candidatesOf(input: DecisionInput): Shape[] {
@@ -10,7 +13,8 @@ export function candidatesOf(input: DecisionInput): Shape[] {
   const fewest = Math.min(bounds.minWorkers, most);
   const counts = new Set([fewest, ...WORKER_GRID.filter((n) => n >= fewest && n <= most), Math.max(0, most)]);
   // One thread a session: beyond one vCPU, memory only has to hold the program with room to spare.
-  const roomy = Math.max(MIB_PER_VCPU, (least * SAFE_MEMORY_SHARE) / KNEE_MEMORY_SHARE);
+  const threads = (input.program.parallelShare ?? 0) > MANY_THREADS_SHARE ? MAX_VCPUS : 1;
+  const roomy = Math.max(threads * MIB_PER_VCPU, (least * SAFE_MEMORY_SHARE) / KNEE_MEMORY_SHARE);
   const sizes = memorySizes(input).filter((memoryMib) => memoryMib >= least);
   const useful = sizes.filter((memoryMib, i) => i === 0 || sizes[i - 1]! < roomy || memoryMib === input.current?.memoryMib);
   const shapes: Shape[] = [];
@@ -34,7 +38,8 @@ function memorySizes({ bounds, current }: DecisionInput): number[] {
 
 /** What a function needs: measured where a round has shown it, estimated until then; never a size that ran out. */
 export function leastMemoryMib({ program, observations, forbidden }: DecisionInput): number {
-  const peak = observations.reduce((most, observation) => Math.max(most, observation.peakRssMib), 0);
+  const peaks = [...observations, ...(program.microProbe ?? [])];
+  const peak = peaks.reduce((most, { peakRssMib }) => Math.max(most, peakRssMib), 0);
   const needed = (peak > 0 ? peak : estimatedMemoryMib(program.paramCount, program.peakMemoryMib)) / SAFE_MEMORY_SHARE;
   const ranOut = observations.reduce(
     (most, { failures, allocation }) => (failures.outOfMemory > 0 ? Math.max(most, allocation.memoryMib + 1) : most),

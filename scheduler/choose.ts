@@ -1,6 +1,7 @@
 import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
 import {
   ACCEPT_FEASIBILITY,
+  ACCEPT_Z,
   INCUMBENT_FEASIBILITY,
   LEAST_VIOLATION_SLACK,
   LIMIT_SHARE,
@@ -51,12 +52,25 @@ export function worthSwitching(current: Plan, target: Plan, switches: number): b
   return target.objective < current.objective * (1 - SWITCH_MIN_GAIN) && target.prediction.feasibility >= Math.min(feasibility, ACCEPT_FEASIBILITY);
 }
 
-/** Expected gain of looking at a plan, as a share of the incumbent's objective, times the chance that it may be used. */
-export function probeGain(plan: Plan, incumbent: Plan): number {
-  const better = Math.log(incumbent.objective) - Math.log(plan.objective);
-  const z = better / plan.logSd;
-  return plan.prediction.feasibility * (better * normalCdf(z) + plan.logSd * normalPdf(z));
+/**
+ * Expected gain of looking at a plan, as a share of the target's objective (its logarithm): the plan must turn out better,
+ * and well enough within its limits to be accepted afterwards. Time and cost go with the same step time, so both conditions
+ * are bounds of one normal variable z: the integral of (better - z) over z below both. Source: Gardner et al. 2014 for the
+ * idea (constrained expected improvement), here with the margin that the acceptance asks for.
+ */
+export function probeGain(plan: Plan, target: Plan): number {
+  // Without an accepted target, being allowed at all is worth more than any improvement.
+  const isRescue = target.prediction.feasibility < ACCEPT_FEASIBILITY;
+  const better = Math.max(Math.log(target.objective / plan.objective), isRescue ? RESCUE_GAIN : -Infinity);
+  const sdAfter = Math.min(plan.logSd, SEEN_LOG_SD);
+  const sd = Math.sqrt(Math.max(plan.logSd ** 2 - sdAfter ** 2, 1e-8));
+  const room = -Math.log(violationOf(plan)) - ACCEPT_Z * sdAfter;
+  const most = Math.min(better, room) / sd;
+  return Math.max(0, better * normalCdf(most) + sd * normalPdf(most));
 }
+/** What is left to doubt at a plan that was looked at. */
+const SEEN_LOG_SD = 0.05;
+const RESCUE_GAIN = 0.3;
 
 export function incumbentOf(plans: readonly Plan[], minimize: 'cost' | 'time'): Plan | undefined {
   const likely = plans.filter((plan) => plan.prediction.feasibility >= INCUMBENT_FEASIBILITY);

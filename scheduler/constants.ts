@@ -44,22 +44,24 @@ export const SHORTEST_ROUND_MS = 1_000;
 export const ROUNDS_AHEAD = 20;
 
 /** Kept back from every limit. Source: rules, section 5, rule 2. */
-export const LIMIT_SHARE = 0.97;
+export const LIMIT_SHARE = 0.99;
 /** Probability of keeping every limit that a plan must have; below REFUSE nothing will do. Source: rules, section 5. */
-export const ACCEPT_FEASIBILITY = 0.8;
-export const STAY_FEASIBILITY = 0.75;
+export const ACCEPT_FEASIBILITY = 0.7;
+/** The standard normal quantile of it. */
+export const ACCEPT_Z = 0.5244005127080407;
+export const STAY_FEASIBILITY = 0.65;
 export const SWITCH_FEASIBILITY_GAIN = 0.1;
 export const REFUSE_FEASIBILITY = 0.05;
 export const INCUMBENT_FEASIBILITY = 0.5;
 export const LEAST_VIOLATION_SLACK = 1.1;
 export const RESCUE_FACTOR = 2;
 /** Source: rules, section 5, rules 1 and 7. */
-export const PROBE_MIN_GAIN = 0.02;
+export const PROBE_MIN_GAIN = 0.01;
 export const PROBE_SPEND_SHARE = 0.1;
 export const SWITCH_MIN_GAIN = 0.04;
 export const MAX_SWITCHES = 12;
 /** Objectives this near are a tie, which the other objective breaks. */
-export const TIE = 0.02;
+export const TIE = 0.005;
 /** A probe's steps and longest time. Source: rules, section 3, step 4. */
 export const PROBE_MIN_STEPS = 2;
 export const PROBE_MAX_STEPS = 8;
@@ -71,9 +73,24 @@ export const LEAST_NOISE = 0.04;
 export const NOISE_MARGIN = 1.2;
 /** What an earlier run saw holds within a factor of about 1.35 (one SD): another day, other neighbours. Transfer helps in the median and hurts in the tail. Source: rules, section 4. */
 export const EARLIER_NOISE = 0.3;
-/** Matérn-5/2 process on the logarithm of what the features leave: 0.12 was overconfident, 0.30 covered. Source: rules, section 3. */
-export const RESIDUAL_AMPLITUDE = 0.3;
+/** A cold round includes first-run compilation: trusted half as much. */
+export const COLD_NOISE_FACTOR = 1.25;
+/**
+ * How far truth may leave the features (SD of the logarithm, a Matérn-5/2 process), and how likely before measuring; what
+ * was measured chooses among them. One fixed amplitude is wrong on most surfaces. Source: docs/decisions/0051.
+ */
+export const RESIDUAL_AMPLITUDES = [
+  { amplitude: 0.03, logPrior: Math.log(0.25) },
+  { amplitude: 0.1, logPrior: Math.log(0.3) },
+  { amplitude: 0.2, logPrior: Math.log(0.25) },
+  { amplitude: 0.4, logPrior: Math.log(0.2) },
+] as const;
 export const RESIDUAL_LENGTH = 0.35;
+
+/** A probe that met a straggler is 1.3 to 2.5 times slower than others. Source: rules, section 4. */
+export const STRAGGLER_SHARE = 0.06;
+export const STRAGGLER_LOG_MEAN = 0.55;
+export const STRAGGLER_LOG_SD = 0.25;
 
 /** Drift of a configuration against its own first rounds: CUSUM with k = 0.5 and h = 5 in units of a window's noise. Source: rules, section 5, rule 5. */
 export const DRIFT_BASELINE_ROUNDS = 3;

@@ -13,10 +13,7 @@ import {
   SHORTEST_ROUND_MS,
 } from './constants';
 import { findDrift } from './drift';
-import { fitPerformance } from './model/performance';
-import { workloadOf } from './model/workload';
-import { fitOverheads } from './overheads';
-import { limitsOf, planOf, withSteps, type Plan } from './plan';
+import { planContextOf, planOf, withSteps, type Plan } from './plan';
 import { bindingTerm, explainProbe, explainRun } from './reason';
 import { formatCount, formatDuration, formatMib, formatShape, formatUsd } from './words';
 
@@ -37,8 +34,7 @@ export function decideNext(request: DecisionRequest): Decision {
   const candidates = candidatesOf(input);
   if (candidates.length === 0) return { kind: 'infeasibleGoal', reason: whyNoCandidate(input), nearest: {} };
   const drift = findDrift(observations);
-  const model = fitPerformance(workloadOf(input), observations, drift, input.earlier);
-  const context = { input, model, overheads: fitOverheads(observations, input.prices, input.program.coldStartMs), limits: limitsOf(input) };
+  const context = planContextOf(input, drift);
   const all = candidates.map((shape) => planOf(shape, context));
   const nearest = nearestGoals(all, input);
 
@@ -121,7 +117,7 @@ function nextProbe(
       const { steps } = probe.allocation;
       const costMs = probe.stepMs * steps;
       const nanoUsd = probe.prediction.roundNanoUsdP95;
-      const gain = probeGain(plan, incumbent);
+      const gain = probeGain(plan, target);
       const byTime = goal.minimize === 'time';
       // Its steps count, so a probe costs only its start and what its steps take more than the incumbent's.
       const extra = byTime

@@ -3,10 +3,7 @@ import { parseWith } from '../contracts/job';
 import { DecisionInput, type DecisionRequest, type Prediction } from '../contracts/scheduling';
 import { candidatesOf } from './candidates';
 import { findDrift } from './drift';
-import { fitPerformance } from './model/performance';
-import { workloadOf } from './model/workload';
-import { fitOverheads } from './overheads';
-import { limitsOf, planOf } from './plan';
+import { planContextOf, planOf } from './plan';
 
 /**
  * What can be had: the allocations that no other beats in both time and cost, fastest first. Starts nothing.
@@ -14,9 +11,7 @@ import { limitsOf, planOf } from './plan';
  */
 export function predictFrontier(request: DecisionRequest): { allocation: Allocation; prediction: Prediction }[] {
   const input = parseWith(DecisionInput, request, 'the scheduler’s input');
-  const { observations, prices } = input;
-  const model = fitPerformance(workloadOf(input), observations, findDrift(observations), input.earlier);
-  const context = { input, model, overheads: fitOverheads(observations, prices, input.program.coldStartMs), limits: limitsOf(input) };
+  const context = planContextOf(input, findDrift(input.observations));
   const plans = candidatesOf(input)
     .map((shape) => planOf(shape, context))
     .sort((a, b) => a.prediction.remainingMs.p50 - b.prediction.remainingMs.p50);

@@ -1,5 +1,6 @@
 import type { Observation, Prices } from '../contracts/scheduling';
 import { COLD_START_MS, ORCHESTRATION_MS } from './constants';
+import { exchangeNanoUsd, type Workload } from './model/workload';
 import { nnls } from './model/nnls';
 import { median } from './normal';
 
@@ -29,7 +30,7 @@ const REFERENCE_GB = 1_769 / 1_024;
 export const nanoUsdPerMs = (memoryMib: number, prices: Prices): number => (memoryMib / 1_024) * prices.usdPerGbSecond * 1e6;
 
 /** @param coldStartMs  measured for this program, where a usual cold start would be far off */
-export function fitOverheads(observations: readonly Observation[], prices: Prices, coldStartMs = COLD_START_MS): Overheads {
+export function fitOverheads(workload: Workload, observations: readonly Observation[], prices: Prices, coldStartMs = COLD_START_MS): Overheads {
   const done = observations.filter((observation) => observation.steps > 0);
   const warm = done.filter((observation) => !observation.cold);
   const colds = done.filter((observation) => observation.cold && observation.initMs > 0);
@@ -41,7 +42,8 @@ export function fitOverheads(observations: readonly Observation[], prices: Price
   const [turnNanoUsd, billedStretch] = fitLine(
     done.map(({ allocation, billedNanoUsd, initMs, steps, stepMs }) => {
       const perMs = nanoUsdPerMs(allocation.memoryMib, prices);
-      return { x: steps * stepMs * perMs, y: Math.max(0, billedNanoUsd / allocation.workers - initMs * perMs) };
+      const requests = (steps * exchangeNanoUsd(workload, allocation.workers, prices)) / allocation.workers;
+      return { x: steps * stepMs * perMs, y: Math.max(0, billedNanoUsd / allocation.workers - initMs * perMs - requests) };
     }),
     Math.max(turnPrior, 1),
   );

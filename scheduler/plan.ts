@@ -1,10 +1,11 @@
 import type { Allocation } from '../contracts/round';
 import type { DecisionInput, Prediction, Quantiles, ResolvedGoal } from '../contracts/scheduling';
 import { BURST_REFILL_MS, BURST_WORKERS, FUNCTION_DRAIN_MS, FUNCTION_LIMIT_MS, LIMIT_SHARE, START_SPREAD_MS_PER_WORKER } from './constants';
-import type { PerformanceModel } from './model/performance';
-import type { Shape } from './model/workload';
+import type { Drift } from './drift';
+import { fitPerformance, type PerformanceModel } from './model/performance';
+import { exchangeNanoUsd, workloadOf, type Shape, type Workload } from './model/workload';
 import { normalCdf, Z95 } from './normal';
-import { nanoUsdPerMs, type Overheads } from './overheads';
+import { fitOverheads, nanoUsdPerMs, type Overheads } from './overheads';
 import { stepsPerRound } from './rounds';
 
 /** What is left of each limit; absent where the goal names none. */
@@ -31,6 +32,7 @@ export interface Plan {
 }
 export interface PlanContext {
   readonly input: DecisionInput;
+  readonly workload: Workload;
   readonly model: PerformanceModel;
   readonly overheads: Overheads;
   readonly limits: Limits;
@@ -61,7 +63,7 @@ export const startMs = (workers: number, coldStartMs: number): number =>
   (workers > BURST_WORKERS ? BURST_REFILL_MS * Math.ceil((workers - BURST_WORKERS) / BURST_WORKERS) : 0);
 
 /** Prices and times all that remains at one shape, from its predicted step. */
-export function planOf(shape: Shape, { input, model, overheads, limits }: PlanContext): Plan {
+export function planOf(shape: Shape, { input, workload, model, overheads, limits }: PlanContext): Plan {
   const { workers, memoryMib } = shape;
   const { current, remainingSteps, observations, prices, batchSize } = input;
   const predicted = model(shape);
@@ -84,16 +86,19 @@ export function planOf(shape: Shape, { input, model, overheads, limits }: PlanCo
   const restarts = Math.floor(stepsMs / (FUNCTION_LIMIT_MS - FUNCTION_DRAIN_MS));
   const fixedMs = rounds * overheadMs + coldMs + restarts * startMs(workers, overheads.coldStartMs);
   const perMs = nanoUsdPerMs(memoryMib, prices);
-  const stepNanoUsd = workers * perMs * predicted.stepMs * overheads.billedStretch;
+  const requestsNanoUsd = exchangeNanoUsd(workload, workers, prices);
+  const timedNanoUsd = workers * perMs * predicted.stepMs * overheads.billedStretch;
+  const stepNanoUsd = timedNanoUsd + requestsNanoUsd;
   const coldNanoUsd = isCurrent ? 0 : workers * perMs * overheads.coldStartMs;
-  const fixedNanoUsd = rounds * workers * overheads.turnNanoUsd + coldNanoUsd + restarts * workers * perMs * overheads.coldStartMs;
+  const fixedNanoUsd =
+    remainingSteps * requestsNanoUsd + rounds * workers * overheads.turnNanoUsd + coldNanoUsd + restarts * workers * perMs * overheads.coldStartMs;
 
-  const stepNanoUsdP95 = stepNanoUsd * Math.exp(Z95 * logSd);
+  const stepNanoUsdP95 = timedNanoUsd * Math.exp(Z95 * logSd) + requestsNanoUsd;
   const roundFixedNanoUsdP95 = FIXED_P95_FACTOR * (workers * overheads.turnNanoUsd + workers * perMs * (isCurrent ? 0 : overheads.coldStartMs));
   const remainingMs = shifted(fixedMs, stepsMs, logSd);
-  const remainingNanoUsd = shifted(fixedNanoUsd, restSteps * stepNanoUsd, logSd);
+  const remainingNanoUsd = shifted(fixedNanoUsd, restSteps * timedNanoUsd, logSd);
   const inTime = probabilityBelow(limits.timeMs, fixedMs, stepsMs, logSd);
-  const inBudget = probabilityBelow(limits.nanoUsd, fixedNanoUsd, restSteps * stepNanoUsd, logSd);
+  const inBudget = probabilityBelow(limits.nanoUsd, fixedNanoUsd, restSteps * timedNanoUsd, logSd);
   return {
     allocation: { workers, memoryMib, steps },
     prediction: {
@@ -142,4 +147,17 @@ export function violationOf({ prediction, limits }: Plan): number {
   const time = limits.timeMs === undefined ? 0 : limits.timeMs <= 0 ? Infinity : prediction.remainingMs.p50 / limits.timeMs;
   const cost = limits.nanoUsd === undefined ? 0 : limits.nanoUsd <= 0 ? Infinity : prediction.remainingNanoUsd.p50 / limits.nanoUsd;
   return Math.max(time, cost);
+}
+
+/** Everything that plans of this input share. */
+export function planContextOf(input: DecisionInput, drift: Drift | undefined): PlanContext {
+  const { observations, earlier, prices, program } = input;
+  const workload = workloadOf(input);
+  return {
+    input,
+    workload,
+    model: fitPerformance(workload, observations, { drift, earlier, microProbe: program.microProbe }),
+    overheads: fitOverheads(workload, observations, prices, program.coldStartMs),
+    limits: limitsOf(input),
+  };
 }

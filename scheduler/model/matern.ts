@@ -1,4 +1,4 @@
-import { CholeskyDecomposition, Matrix } from 'ml-matrix';
+import { cholesky, forwardSolve, solve } from './cholesky';
 
 export interface ProcessPoint {
   readonly at: readonly number[];
@@ -17,42 +17,40 @@ export function matern52(distance: number, amplitude: number, length: number): n
   return amplitude * amplitude * (1 + r + (r * r) / 3) * Math.exp(-r);
 }
 
-function distance(a: readonly number[], b: readonly number[]): number {
+export function distanceBetween(a: readonly number[], b: readonly number[]): number {
   let sum = 0;
   for (let i = 0; i < a.length; i += 1) sum += (a[i]! - b[i]!) ** 2;
   return Math.sqrt(sum);
 }
 
+export interface Process {
+  predict(at: readonly number[]): ProcessPrediction;
+  /** Logarithm of the points' density under this process. Source: Rasmussen and Williams 2006, equation 5.8. */
+  readonly logEvidence: number;
+}
+
 /** A zero-mean Gaussian process through `points`; with none it answers its prior. Source: Rasmussen and Williams 2006, algorithm 2.1. */
-export function gaussianProcess(points: readonly ProcessPoint[], amplitude: number, length: number): (at: readonly number[]) => ProcessPrediction {
-  const count = points.length;
-  if (count === 0) return () => ({ mean: 0, variance: amplitude * amplitude });
-  const kernel = Matrix.zeros(count, count);
-  for (let i = 0; i < count; i += 1) {
-    for (let j = 0; j <= i; j += 1) {
-      const value = matern52(distance(points[i]!.at, points[j]!.at), amplitude, length) + (i === j ? points[i]!.noise ** 2 + 1e-10 : 0);
-      kernel.set(i, j, value);
-      kernel.set(j, i, value);
-    }
-  }
-  const factor = new CholeskyDecomposition(kernel);
-  const lower = factor.lowerTriangularMatrix.to2DArray();
-  const weights = factor.solve(Matrix.columnVector(points.map((point) => point.value))).to1DArray();
-  const covariances = new Float64Array(count);
-  const solved = new Float64Array(count);
-  return (at) => {
-    let mean = 0;
-    let explained = 0;
-    // Forward substitution alone: the variance is k(x,x) - |L⁻¹k|².
-    for (let i = 0; i < count; i += 1) {
-      covariances[i] = matern52(distance(points[i]!.at, at), amplitude, length);
-      mean += covariances[i]! * weights[i]!;
-      const row = lower[i]!;
-      let value = covariances[i]!;
-      for (let j = 0; j < i; j += 1) value -= row[j]! * solved[j]!;
-      solved[i] = value / row[i]!;
-      explained += solved[i]! ** 2;
-    }
-    return { mean, variance: Math.max(0, amplitude * amplitude - explained) };
+export function gaussianProcess(points: readonly ProcessPoint[], amplitude: number, length: number): Process {
+  const factor = cholesky(
+    points.length,
+    (i, j) => matern52(distanceBetween(points[i]!.at, points[j]!.at), amplitude, length) + (i === j ? points[i]!.noise ** 2 : 0),
+  );
+  const values = points.map(({ value }) => value);
+  const weights = solve(factor, values);
+  const covariances = new Float64Array(points.length);
+  const solved = new Float64Array(points.length);
+  const explained = values.reduce((sum, value, i) => sum + value * weights[i]!, 0);
+  return {
+    logEvidence: -0.5 * explained - factor.logDiagonal,
+    predict(at) {
+      let mean = 0;
+      let known = 0;
+      for (let i = 0; i < points.length; i += 1) {
+        covariances[i] = matern52(distanceBetween(points[i]!.at, at), amplitude, length);
+        mean += covariances[i]! * weights[i]!;
+      }
+      for (const part of forwardSolve(factor, covariances, solved)) known += part * part;
+      return { mean, variance: Math.max(0, amplitude * amplitude - known) };
+    },
   };
 }

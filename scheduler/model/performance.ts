@@ -1,9 +1,21 @@
-import type { Observation } from '../../contracts/scheduling';
-import { DEFAULT_NOISE, EARLIER_NOISE, LEAST_NOISE, NOISE_MARGIN, RESIDUAL_AMPLITUDE, SCALED_NOISE } from '../constants';
+import type { MicroSample, Observation } from '../../contracts/scheduling';
+import { COLD_NOISE_FACTOR, DEFAULT_NOISE, EARLIER_NOISE, LEAST_NOISE, NOISE_MARGIN, SCALED_NOISE } from '../constants';
 import { movedRatio, type Drift } from '../drift';
 import { logSd } from '../normal';
 import { fitComponent, type ComponentSample } from './component';
-import { computeFeatures, computePrior, positionOf, syncFeatures, syncPrior, type Shape, type Workload } from './workload';
+import { nnls } from './nnls';
+import { pool } from './pool';
+import {
+  computeFeatures,
+  computePrior,
+  microFeatures,
+  microPosition,
+  positionOf,
+  syncFeatures,
+  syncPrior,
+  type Shape,
+  type Workload,
+} from './workload';
 
 export interface StepPrediction {
   /** Median of one step's time. */
@@ -18,26 +30,41 @@ export type PerformanceModel = (shape: Shape, batchSize?: number) => StepPredict
 
 /** A component this small beside the whole step says "about nothing". */
 const NEGLIGIBLE_SHARE = 0.1;
-/** A cold round includes first-run compilation: trusted half as much. */
-const COLD_NOISE_FACTOR = 2;
+/** Without its parts a step's time teaches half as much about each. */
+const UNSPLIT_NOISE_FACTOR = 2;
+
+export interface FitOptions {
+  readonly drift?: Drift | undefined;
+  readonly earlier?: readonly Observation[];
+  readonly microProbe?: readonly MicroSample[] | undefined;
+}
 
 /** Fits compute and synchronisation apart and adds them up; `earlier` observations count as a weak prior. Where an observation cannot split its time, the fit so far splits it. */
 export function fitPerformance(
   workload: Workload,
   observations: readonly Observation[],
-  drift?: Drift,
-  earlier: readonly Observation[] = [],
+  { drift, earlier = [], microProbe = [] }: FitOptions = {},
 ): PerformanceModel {
   const usable = observations.filter((observation) => observation.steps > 0 && observation.stepMs > 0);
-  const noise = NOISE_MARGIN * Math.max(measuredNoise(drift ? usable.filter((each) => each.round >= drift.sinceRound) : usable), LEAST_NOISE);
-  const prior = computePrior(workload);
+  const singles = microProbe.map(({ memoryMib, samples, computeMs }): ComponentSample => ({
+    features: microFeatures(workload, memoryMib, samples),
+    at: microPosition(workload, memoryMib, samples),
+    valueMs: computeMs * movedRatio(drift?.computeRatio ?? 1),
+    noise: drift ? SCALED_NOISE : LEAST_NOISE,
+    floorMs: 0,
+    isAlone: true,
+  }));
+  const noise =
+    NOISE_MARGIN * Math.max(measuredNoise(drift ? usable.filter((each) => each.round >= drift.sinceRound) : usable, singles), LEAST_NOISE);
+  const guess = computePrior(workload, singles);
   const withBatch = (batchSize: number | undefined): Workload => (batchSize === undefined ? workload : { ...workload, batchSize });
+  // Before anything of this kind was split, the prior says how a whole time divides.
   const unfitted = (shape: Shape, batchSize: number | undefined) => {
     const weigh = (theta: readonly number[], features: number[]) => features.reduce((sum, phi, i) => sum + phi * theta[i]!, 0);
-    const computeMs = weigh(prior.theta, computeFeatures(withBatch(batchSize), shape));
+    const computeMs = weigh(guess.theta, computeFeatures(withBatch(batchSize), shape));
     return computeMs / (computeMs + weigh(syncPrior.theta, syncFeatures(workload, shape)));
   };
-  const compute: ComponentSample[] = [];
+  const compute: ComponentSample[] = singles.map((single) => ({ ...single, noise: Math.max(single.noise, noise) }));
   const sync: ComponentSample[] = [];
   const remembered = new Set(earlier.filter((observation) => observation.steps > 0 && observation.stepMs > 0));
   for (const observation of [...remembered, ...usable]) {
@@ -52,9 +79,10 @@ export function fitPerformance(
       at: positionOf(allocation),
       noise: Math.max(
         isEarlier ? EARLIER_NOISE : isOld ? SCALED_NOISE : 0,
-        (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (isSplit ? 1 : 2),
+        (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (isSplit ? 1 : UNSPLIT_NOISE_FACTOR),
       ),
       floorMs: NEGLIGIBLE_SHARE * stepMs,
+      isAlone: false,
     };
     compute.push({
       ...common,
@@ -63,8 +91,8 @@ export function fitPerformance(
     });
     sync.push({ ...common, features: syncFeatures(workload, allocation), valueMs: (stepMs - computeMs) * (isOld ? movedRatio(drift.syncRatio) : 1) });
   }
-  const computeModel = fitComponent(compute, prior, RESIDUAL_AMPLITUDE);
-  const syncModel = fitComponent(sync, syncPrior, RESIDUAL_AMPLITUDE);
+  const computeModel = fitComponent(pool(compute), computePrior(workload, compute));
+  const syncModel = fitComponent(pool(sync), syncPrior);
   return (shape, batchSize) => {
     const at = positionOf(shape);
     const c = computeModel.predict(computeFeatures(withBatch(batchSize), shape), at);
@@ -74,20 +102,37 @@ export function fitPerformance(
   };
 }
 
-/** Pooled SD of the step time's logarithm within allocations seen more than once. */
-function measuredNoise(observations: readonly Observation[]): number {
+/** What is believed of the noise before anything repeats, in degrees of freedom. */
+const NOISE_PRIOR_DEGREES = 3;
+
+/** Pooled SD of the logarithm: of step times within allocations seen more than once, and of micro-batches around their own line. */
+function measuredNoise(observations: readonly Observation[], singles: readonly ComponentSample[]): number {
   const groups = new Map<string, number[]>();
   for (const { allocation, stepMs, cold } of observations) {
     if (cold) continue;
     const key = `${allocation.workers}x${allocation.memoryMib}`;
     groups.set(key, [...(groups.get(key) ?? []), Math.log(stepMs)]);
   }
-  let squares = 0;
-  let degrees = 0;
+  let squares = NOISE_PRIOR_DEGREES * DEFAULT_NOISE ** 2;
+  let degrees = NOISE_PRIOR_DEGREES;
   for (const logs of groups.values()) {
     const mean = logs.reduce((sum, value) => sum + value, 0) / logs.length;
     squares += logs.reduce((sum, value) => sum + (value - mean) ** 2, 0);
     degrees += logs.length - 1;
   }
-  return degrees >= 2 ? Math.sqrt(squares / degrees) : DEFAULT_NOISE;
+  const free = singles.length - MICRO_COEFFICIENTS;
+  if (free > 0) {
+    const theta = nnls(
+      singles.map(({ features, valueMs }) => features.slice(0, MICRO_COEFFICIENTS).map((phi) => phi / valueMs)),
+      singles.map(() => 1),
+    );
+    squares += singles.reduce((sum, { features, valueMs }) => {
+      const lineMs = theta.reduce((total, value, i) => total + value * features[i]!, 0);
+      return sum + Math.log(valueMs / Math.max(lineMs, 1e-9)) ** 2;
+    }, 0);
+    degrees += free;
+  }
+  return Math.sqrt(squares / degrees);
 }
+/** Serial, parallel and fixed part; alone there is no straggler to wait for. */
+const MICRO_COEFFICIENTS = 3;

@@ -1,5 +1,5 @@
 import type { Compression } from '../../contracts/compression';
-import type { AllocationBounds, DecisionInput, ExchangeKind } from '../../contracts/scheduling';
+import type { AllocationBounds, DecisionInput, ExchangeKind, Prices } from '../../contracts/scheduling';
 import { cutOf } from '../../contracts/cut';
 import { barriersOf, stepTraffic, type StepShape } from '../../contracts/step-traffic';
 import type { Topology } from '../../contracts/synchronization';
@@ -12,6 +12,7 @@ import {
   TRAINING_PER_FORWARD_FLOPS,
   WORKER_BYTES_PER_MS,
 } from '../constants';
+import { median } from '../normal';
 import type { ComponentPrior } from './component';
 
 /** The part of an allocation that sets a step's time. */
@@ -57,7 +58,7 @@ export function workloadOf(input: DecisionInput): Workload {
     sampleMs:
       program.gradientMsPerSample ?? (TRAINING_PER_FORWARD_FLOPS * Math.max(program.forwardFlopsPerSample, 2 * program.paramCount)) / FLOPS_PER_MS,
     // Sessions run one thread, so that weights keep their bits; garbage collection and input/output have the rest.
-    parallelShare: 0.01,
+    parallelShare: program.parallelShare ?? 0.01,
     totalCores: bounds.totalCores,
     exchange,
     topology: input.topology,
@@ -78,6 +79,9 @@ export interface SyncTraffic {
   readonly busiestBytes: number;
   /** Of all workers: what the store moves. */
   readonly totalBytes: number;
+  /** Of all workers. */
+  readonly puts: number;
+  readonly gets: number;
   /** Puts and gets of the worker that makes most of them. */
   readonly requests: number;
   /** Waits in a row for somebody else's value. */
@@ -105,6 +109,8 @@ export function trafficOf(workload: Workload, atWorkers: number): SyncTraffic {
   const traffic = {
     busiestBytes: Math.max(...bytes),
     totalBytes: bytes.reduce((sum, one) => sum + one, 0),
+    puts: byWorker.reduce((sum, { puts }) => sum + puts, 0),
+    gets: byWorker.reduce((sum, { gets }) => sum + gets, 0),
     requests: Math.max(...byWorker.map(({ puts, gets }) => puts + gets)),
     barriers: barriersOf(shape),
   };
@@ -115,6 +121,13 @@ export function trafficOf(workload: Workload, atWorkers: number): SyncTraffic {
 /** A pure function's answers. */
 const trafficKnown = new Map<string, SyncTraffic>();
 const MOST_KNOWN = 1_024;
+
+/** What a store charges for all requests of a step: only object stores charge by the request. */
+export function exchangeNanoUsd(workload: Workload, workers: number, prices: Prices): number {
+  if (workload.exchange !== 's3') return 0;
+  const { puts, gets } = trafficOf(workload, workers);
+  return (puts * prices.usdPerPut + gets * prices.usdPerGet) * 1e9;
+}
 
 /** C = k1 b/v1 + k2 b/v + k3/v1 + k4 b L/v: serial, parallel, fixed part, straggler at the barrier (L = sqrt(2 ln n)). */
 export function computeFeatures(workload: Workload, shape: Shape): number[] {
@@ -128,25 +141,47 @@ export function computeFeatures(workload: Workload, shape: Shape): number[] {
     (samples * Math.sqrt(2 * Math.log(shape.workers))) / Math.min(all, workload.parallelShare < 0.5 ? 1 : all),
   ];
 }
-export function computePrior({ sampleMs, parallelShare }: Workload): ComponentPrior {
-  // Source: rules, section 3, step 2: (0.15, 0.85, 2, 0.06) c0 for parallel code.
-  return { theta: [(1 - parallelShare) * sampleMs, parallelShare * sampleMs, 2 * sampleMs, 0.06 * sampleMs], relativeSd: [1.5, 1.5, 2, 1.5] };
+/** The same for a micro-batch on one function alone, which waits for nobody. */
+export function microFeatures(workload: Workload, memoryMib: number, samples: number): number[] {
+  const all = Math.min(memoryMib / MIB_PER_VCPU, MAX_VCPUS, workload.totalCores);
+  const one = Math.min(all, 1);
+  return [samples / one, samples / all, 1 / one, 0];
 }
+/** Where as many workers lie as would have that many samples each. */
+export function microPosition({ batchSize, lanes }: Workload, memoryMib: number, samples: number): number[] {
+  return positionOf({ workers: Math.max(1, Math.min(lanes, batchSize / samples)), memoryMib });
+}
+/**
+ * Shares of the work's size in serial, parallel, fixed part and straggler. The size is counted from operations until
+ * something was measured: a guess that may be far off must not pull at the measurements.
+ */
+export function computePrior(
+  { sampleMs, parallelShare }: Workload,
+  measured: readonly { features: readonly number[]; valueMs: number }[],
+): ComponentPrior {
+  // Source: rules, section 3, step 2: (0.15, 0.85, 2, 0.06) c0 for parallel code.
+  const shares = [1 - parallelShare, parallelShare, 2, 0.06];
+  const guessMs = (features: readonly number[]) => shares.reduce((sum, share, j) => sum + share * sampleMs * features[j]!, 0);
+  const scale = Math.exp(median(measured.map(({ features, valueMs }) => Math.log(valueMs / guessMs(features)))) || 0);
+  return { theta: shares.map((share) => share * scale * sampleMs), relativeSd: COMPUTE_RELATIVE_SD };
+}
+/** A program may not use threads at all, whatever was guessed: the serial share goes up to all there is. */
+const COMPUTE_RELATIVE_SD = [3, 1, 2, 1.5];
 
-/** S = s1 X/bw + s2 n X/A + s3 R l + s4 2 l: own network, the store's, requests in turn, the barriers. */
+/** S = s1 X/bw + s2 n X/A + s3 R l + s4 2 l + s5 n/64 (n X/A + R l): own network, the store's, requests in turn, the barriers, a store that saturates. */
 export function syncFeatures(workload: Workload, shape: Shape): number[] {
   const { latencyMs, storeBytesPerMs, workerBytesPerMs } = exchanges[workload.exchange];
   const traffic = trafficOf(workload, shape.workers);
   const bandwidth = workerBytesPerMs * Math.min(1, Math.sqrt(vcpusOf(shape, workload.totalCores)));
-  return [
-    traffic.busiestBytes / bandwidth,
-    traffic.totalBytes / storeBytesPerMs,
-    (traffic.requests / PARALLEL_REQUESTS) * latencyMs,
-    Math.max(2, traffic.barriers) * latencyMs,
-  ];
+  const storeMs = traffic.totalBytes / storeBytesPerMs;
+  const requestsMs = (traffic.requests / PARALLEL_REQUESTS) * latencyMs;
+  const barriersMs = Math.max(2, traffic.barriers) * latencyMs;
+  return [traffic.busiestBytes / bandwidth, storeMs, requestsMs, barriersMs, (shape.workers / SATURATION_WORKERS) * (storeMs + requestsMs)];
 }
+/** Where a store's own queue begins to show, if it does. */
+const SATURATION_WORKERS = 64;
 /** Source: rules, section 3, step 2. */
-export const syncPrior: ComponentPrior = { theta: [1, 0.5, 1, 1], relativeSd: [0.3, 1.5, 0.5, 1] };
+export const syncPrior: ComponentPrior = { theta: [1, 0.5, 1, 1, 0.1], relativeSd: [0.3, 1.5, 0.5, 1, 3] };
 
 /** Estimated resident memory of one worker. */
 export const estimatedMemoryMib = (paramCount: number, peakMemoryMib: number): number =>

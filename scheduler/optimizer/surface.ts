@@ -1,5 +1,5 @@
 import { LEAST_NOISE, NOISE_MARGIN } from '../constants';
-import { gaussianProcess, matern52 } from '../model/matern';
+import { gaussianProcess } from '../model/matern';
 import { nnls } from '../model/nnls';
 
 /** One measured point of an unknown surface. */
@@ -39,7 +39,7 @@ export function fitSurface(points: readonly SurfacePoint[], noise: number): Surf
   const { amplitude, length } = likeliest(residuals);
   const process = gaussianProcess(residuals, amplitude, length);
   return (features, at) => {
-    const { mean, variance } = process(at);
+    const { mean, variance } = process.predict(at);
     return { median: law(features) * Math.exp(mean), logSd: Math.sqrt(variance + sd * sd) };
   };
 }
@@ -55,30 +55,9 @@ function likeliest(points: readonly { at: readonly number[]; value: number; nois
   for (const amplitude of AMPLITUDES) {
     for (const length of LENGTHS) {
       const preference = -0.5 * (Math.log(amplitude / 0.4) / 0.7) ** 2 - 0.5 * (Math.log(length / 0.5) / 0.7) ** 2;
-      const score = logLikelihood(points, amplitude, length) + preference;
+      const score = gaussianProcess(points, amplitude, length).logEvidence + preference;
       if (score > most) [chosen, most] = [{ amplitude, length }, score];
     }
   }
   return chosen;
-}
-
-function logLikelihood(points: readonly { at: readonly number[]; value: number; noise: number }[], amplitude: number, length: number): number {
-  const lower: number[][] = [];
-  const solved: number[] = [];
-  let sum = 0;
-  points.forEach((point, i) => {
-    const row: number[] = [];
-    for (let j = 0; j <= i; j += 1) {
-      const gap = Math.sqrt(point.at.reduce((total, value, d) => total + (value - points[j]!.at[d]!) ** 2, 0));
-      let value = matern52(gap, amplitude, length) + (i === j ? point.noise ** 2 : 0);
-      for (let k = 0; k < j; k += 1) value -= row[k]! * (j === i ? row[k]! : lower[j]![k]!);
-      row.push(j === i ? Math.sqrt(Math.max(value, 1e-12)) : value / lower[j]![j]!);
-    }
-    lower.push(row);
-    let rest = point.value;
-    for (let k = 0; k < i; k += 1) rest -= row[k]! * solved[k]!;
-    solved.push(rest / row[i]!);
-    sum -= 0.5 * solved[i]! ** 2 + Math.log(row[i]!);
-  });
-  return sum;
 }

@@ -296,12 +296,13 @@ describe('decideNext', () => {
       bounds: { maxWorkers: 1_024, minMemoryMib: 128, maxMemoryMib: 10_240, concurrency: 1_000, totalCores: Infinity },
     });
     for (let warmUp = 0; warmUp < 20; warmUp += 1) decideNext(input);
+    // CPU time: a busy machine's waiting is not the scheduler's.
     const times = Array.from({ length: 50 }, () => {
-      const start = performance.now();
+      const before = process.cpuUsage();
       decideNext(input);
-      return performance.now() - start;
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1_000;
     }).sort((a, b) => a - b);
-    // 50 ms is the goal at the 99th percentile; the median leaves room for a busy machine.
     expect(times[25]).toBeLessThan(50);
   });
 });
