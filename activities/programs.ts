@@ -17,7 +17,11 @@ export function createProgramActivities(engine: EngineDependencies) {
     async prepareProgram({ job }: { job: Job }): Promise<Answered<PrepareAnswer>> {
       const { model, loss, data, training, synchronization, reproducibility } = job;
       const distinct = distinctLaneBatches(training, training.lanes, synchronization.microBatches);
-      const request = { storeUri: engine.store.uri, model, loss, dataUri: data.train, seed: training.seed, laneBatches: distinct, reproducibility };
+      const request = {
+        ...{ storeUri: engine.store.uri, model, loss, dataUri: data.train, seed: training.seed, laneBatches: distinct, reproducibility },
+        recompute: training.recompute,
+        memoryMib: job.allocation.memoryMib ?? engine.platform.limits.maxMemoryMib,
+      };
       const python = 'python' in model ? await engine.findPython(model, (line) => Context.current().log.info(line)) : undefined;
       const spec = {
         role: 'prepare',

@@ -28,6 +28,8 @@ export async function checkModel(job: Job, data: DataSetManifest, tell: (line: s
     target,
     seed: training.seed,
     laneBatches: distinctLaneBatches(training, training.lanes, synchronization.microBatches),
+    recompute: training.recompute,
+    memoryMib: job.allocation.memoryMib,
   });
   const { paramCount, peakMemoryMib, forwardFlopsPerSample } = program;
   return { paramCount, peakMemoryMib, forwardFlopsPerSample };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Loss, Model } from './model';
+import { Recompute } from './recompute';
 
 /** Serverless functions, one a role. Payloads and answers are JSON; a user's error is an answer `{ error }`, never a crash. */
 export const functionRoles = ['prepare', 'train', 'evaluate', 'export', 'predict'] as const;
@@ -17,6 +18,9 @@ export const PrepareRequest = z.object({
   dataUri: z.string(),
   seed: z.int(),
   laneBatches: z.array(z.int().min(1)),
+  recompute: Recompute.optional(),
+  /** The most memory that a function may get: what does not fit is computed again. */
+  memoryMib: z.int().optional(),
   /** `bits`: a program whose gradients vary is refused. */
   reproducibility: z.enum(['bits', 'values']).optional(),
 });

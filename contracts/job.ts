@@ -6,6 +6,7 @@ import { Loss } from './loss';
 import { MetricName } from './metrics';
 import { Model } from './model';
 import { Optimizer, WeightAverage } from './optimizer';
+import { Recompute } from './recompute';
 import { Schedule } from './schedule';
 import { Synchronization } from './synchronization';
 import { Duration, Instant } from './units';
@@ -29,6 +30,8 @@ export const Training = z
     weightAverage: WeightAverage.optional(),
     /** Global-norm gradient clipping; left out: none. */
     clipNorm: z.number().positive('expected more than 0').optional(),
+    /** Compute intermediates again for the backward pass; left out: only where a function's memory is too small for them. */
+    recompute: Recompute.optional(),
     /** Ends earlier than the steps or epochs say, by what is measured on data.validation. */
     until: Until.optional(),
     earlyStopping: EarlyStopping.optional(),

@@ -13,9 +13,9 @@ import type { Stores } from './world';
 export const onnxCompute: Compute = {
   cpuClass,
   peakRssMib: () => process.resourceUsage().maxRSS / 1_024,
-  async build({ stores, request: { model, loss, seed, laneBatches }, data: { manifest } }) {
+  async build({ stores, request, data: { manifest } }) {
     const { featureShape, features, target } = manifest;
-    return buildProgram({ model: await modelOf(stores, model), loss, featureShape, features, target, seed, laneBatches });
+    return buildProgram({ ...request, model: await modelOf(stores, request.model), featureShape, features, target });
   },
   async openLane(store, program, samples) {
     const graph = ((await hasChannelBlocks()) ? program.blockedGraphs?.[samples] : undefined) ?? program.trainingGraphs[samples];

@@ -29,6 +29,8 @@ export interface GradientRequest extends ParameterChoice {
   readonly targets: string | undefined;
   /** Left out for a graph that outputs its own loss. */
   readonly loss: Loss | undefined;
+  /** Compute intermediates again rather than keep them. */
+  readonly recompute?: { readonly boundBytes: number | undefined } | undefined;
 }
 export interface Gradients {
   readonly loss: number;
@@ -80,7 +82,7 @@ export async function gradientsOf(request: GradientRequest, run: RunGraph): Prom
     feeds[graphNames.targets] = made.feed;
     return made;
   };
-  const built = trainingGraph(form, { samples, inputs, candidates, loss: written });
+  const built = trainingGraph(form, { samples, inputs, candidates, loss: written, recompute: request.recompute });
   for (const name of built.params) {
     const tensor = graph.initializers.get(name);
     if (tensor) feeds[name] = tensor;

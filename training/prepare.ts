@@ -2,6 +2,7 @@ import { SmltError } from '../contracts/errors';
 import { LOSS_WEIGHT, type Loss } from '../contracts/loss';
 import type { Layer } from '../contracts/model';
 import type { Program } from '../contracts/program';
+import type { Recompute } from '../contracts/recompute';
 import { hasBlocks } from './channel-blocks';
 import { blockElements } from '../contracts/cut';
 import type { FeatureBinding } from './import/features';
@@ -14,6 +15,8 @@ import type { GraphWriter } from './graph-writer';
 import { forwardGraph } from './layers/forward-graph';
 import type { Target } from './losses';
 import { isWeighted, targetInput, writeLoss } from './losses';
+import type { Residents } from './memory';
+import { checkBound, recomputation, residentMib } from './memory';
 import { decodeModel, encodeModel } from './onnx/codec';
 import type { Graph, Node, Tensor } from './onnx/graph';
 import { numbersOf, sizeOf } from './onnx/graph';
@@ -21,6 +24,7 @@ import type { SafeTensor } from './safetensors';
 import type { Value } from './shapes';
 import { show } from './shapes';
 import { graphNames, inferenceForm, trainingForm } from './training-form';
+import type { TrainingGraph } from './training-graph';
 import { trainingGraph } from './training-graph';
 
 /** A program before it is stored: without digest, and with file names where the stored one has object names. */
@@ -37,6 +41,9 @@ export interface BuildRequest {
   readonly seed: number;
   /** Micro-batch sizes of the lanes; one training graph each. */
   readonly laneBatches: readonly number[];
+  readonly recompute?: Recompute | undefined;
+  /** The most memory that a function may get: what does not fit is computed again, unless the job says otherwise. */
+  readonly memoryMib?: number | undefined;
 }
 
 /** A self-contained ONNX file, and what the job says of it. */
@@ -45,10 +52,6 @@ export interface OnnxSource extends ParameterChoice, Pick<FeatureBinding, 'input
   /** Initial values by name, see `withWeights`. */
   readonly weights?: ReadonlyMap<string, SafeTensor> | undefined;
 }
-
-const MIB = 1 << 20;
-/** Flat vectors that a worker holds at once: parameters, optimiser state, and partial sums along the tree. */
-const VECTORS = 8;
 
 /**
  * Turns a model and a loss into graphs that train: one for each micro-batch size, and the forward graph. Pure: the
@@ -76,7 +79,14 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
       const targets = g.define({ name: graphNames.targets, ...targetInput(target, samples) });
       return { ...writeLoss(loss, g, outputs, targets, target, inputs[0]), inputs: [targets] };
     };
-    const made = (blocked: boolean) => trainingGraph(form, { samples, inputs, candidates, loss: written, blocked });
+    const made = (blocked: boolean) => {
+      const asked = { samples, inputs, candidates, loss: written, blocked };
+      const plain = trainingGraph(form, asked);
+      const again = recomputation(plain.liveBytes, residentsOf(plain), request);
+      const least = again ? trainingGraph(form, { ...asked, recompute: again }) : plain;
+      checkBound(request.recompute, least.liveBytes);
+      return least;
+    };
     return { samples, ...made(false), blocked: made(true) };
   });
   const first = built[0] as (typeof built)[number];
@@ -95,7 +105,6 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
   files.set('initial-params.f32', bytesOf(params.values));
   files.set('initial-buffers.f32', bytesOf(buffers.values));
 
-  const vector = params.values.length + buffers.values.length + 1;
   const program: ProgramDraft = {
     formatVersion: 1,
     loss,
@@ -114,7 +123,7 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
     forwardGraph: 'forward.onnx',
     initialParams: 'initial-params.f32',
     initialBuffers: 'initial-buffers.f32',
-    peakMemoryMib: Math.ceil(((Math.max(first.liveBytes, first.blocked.liveBytes) + VECTORS * vector * 4) / MIB) * 10) / 10,
+    peakMemoryMib: Math.ceil(Math.max(...[first, first.blocked].map((made) => residentMib(made.liveBytes, residentsOf(made))))),
     forwardFlopsPerSample: first.flops / first.samples,
   };
   return { program, files };
@@ -144,6 +153,12 @@ export function inferenceModel(
     initializers: new Map([...graph.initializers, ...weights]),
     inputs: graph.inputs.filter(({ name }) => !weights.has(name)),
   });
+}
+
+function residentsOf({ graph, params }: TrainingGraph): Residents {
+  const trained = new Set(params);
+  const sizes = graph.inputs.map(({ name, shape = [] }) => (trained.has(name) ? sizeOf(shape as number[]) : 0));
+  return { vectorElements: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
 const noSampleAxis = ({ shape }: Value, samples: number) =>

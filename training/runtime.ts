@@ -11,14 +11,30 @@ import { blockProbeModel, probeModel } from './cpu-probe-model';
  * 1. One thread and a fixed order of nodes: the same inputs give the same bits, in any process.
  * 2. Parameters go in as views of the flat vector, and gradients come out into views of the caller's.
  * 3. Views whose base is not aligned to 16 bytes are copied first: vectorised sums must not depend on an address.
+ * 4. Tensors are freed after their last use. ONNX Runtime's memory pattern would plan a second block of all of them beside the
+ *    arena of the first run: twice the memory for no time (docs/decisions/0021).
  */
 const sessionOptions: ort.InferenceSession.SessionOptions = {
   graphOptimizationLevel: 'all',
   executionMode: 'sequential',
   intraOpNumThreads: 1,
   interOpNumThreads: 1,
+  enableMemPattern: false,
   extra: { session: { 'intra_op.allow_spinning': '0', 'inter_op.allow_spinning': '0' } },
   logSeverityLevel: 3,
+};
+/**
+ * Fusions that compute the same by other roundings where a value has one reader only. Whether it has depends on what the
+ * backward pass reads, so on whether it is computed again: left in, recomputation would change bits.
+ */
+const unlikeFusions = [
+  ...['GeluFusionL1', 'GeluFusionL2', 'BiasGeluFusion', 'FastGeluFusion', 'QuickGeluFusion'],
+  ...['LayerNormFusionL1', 'LayerNormFusionL2', 'SimplifiedLayerNormFusion', 'SkipLayerNormFusion'],
+  ...['MatMulScaleFusion', 'DivMulFusion', 'BiasSoftmaxFusion'],
+];
+const trainingOptions: ort.InferenceSession.SessionOptions = {
+  ...sessionOptions,
+  extra: { ...sessionOptions.extra, optimization: { disable_specified_optimizers: unlikeFusions.join(';') } },
 };
 type Feeds = Record<string, ort.Tensor>;
 type RuntimeProgram = Pick<Program, 'params' | 'paramCount' | 'buffers' | 'bufferCount' | 'featureShape' | 'target' | 'noise'>;
@@ -69,7 +85,7 @@ function viewer(tensors: readonly Named[], nameOf: (name: string) => string, sta
 
 async function open(graph: Uint8Array, what: string): Promise<ort.InferenceSession> {
   try {
-    return await ort.InferenceSession.create(graph, sessionOptions);
+    return await ort.InferenceSession.create(graph, what === 'training' ? trainingOptions : sessionOptions);
   } catch (error) {
     throw new SmltError('InvalidModel', `ONNX Runtime refuses the ${what} graph: ${(error as Error).message}`, { cause: error });
   }

@@ -9,6 +9,7 @@ import { elementsOf } from './graph-writer';
 import type { WrittenLoss } from './losses';
 import type { Graph, Node } from './onnx/graph';
 import { sizeOf } from './onnx/graph';
+import { recomputed } from './recompute';
 import type { Value } from './shapes';
 import { show } from './shapes';
 import type { TrainingForm } from './training-form';
@@ -22,6 +23,8 @@ export interface TrainingGraphRequest {
   readonly candidates: readonly string[];
   /** Appends the loss to the first output: its sum over the samples, that sum's gradient, and what inputs it takes. */
   readonly loss: (g: GraphWriter, outputs: Value) => WrittenLoss & { readonly inputs: readonly Value[] };
+  /** Compute intermediates again rather than keep them: as far as the tensors then take at most so many bytes, or the least. */
+  readonly recompute?: { readonly boundBytes: number | undefined } | undefined;
   /** For hosts with ONNX Runtime's blocked layout, see channel-blocks.ts. */
   readonly blocked?: boolean;
 }
@@ -53,6 +56,7 @@ export function trainingGraph(form: TrainingForm, request: TrainingGraphRequest)
   const inputs = [...request.inputs, ...noise.map(({ input, shape }): Value => ({ name: input, type: 'float32', shape }))];
   const fixed = fixBatch(form, inputs, trainable, request.blocked);
   const { g } = fixed;
+  const forwardNodes = g.nodes.length;
 
   const outputs = fixed.valueOf(form.outputs[0]?.name ?? '');
   const written = request.loss(g, outputs);
@@ -73,12 +77,16 @@ export function trainingGraph(form: TrainingForm, request: TrainingGraphRequest)
     if (tensor && !gradients.has(name)) g.initializers.set(name, tensor);
   }
   const trained = params.map((name) => fixed.valueOf(name));
-  const graph = g.graph('training', [...inputs, ...written.inputs, ...trained], results);
+  const plain = g.graph('training', [...inputs, ...written.inputs, ...trained], results);
+  const forward = new Set(g.nodes.slice(0, forwardNodes));
+  const { graph, liveBytes } = request.recompute
+    ? recomputed({ graph: plain, values: g.values, forward, params: new Set(params) }, request.recompute.boundBytes)
+    : { graph: plain, liveBytes: peakLiveBytes(plain, g.values) };
   return {
     graph,
     params,
     noise: noise.map((each) => ({ ...each, shape: each.shape.slice(1), elementsPerSample: sizeOf(each.shape.slice(1)) })),
-    liveBytes: peakLiveBytes(graph, g.values),
+    liveBytes,
     outputShape: outputs.shape.slice(1),
     flops: fixed.steps.reduce((sum, { at, rule }) => sum + (rule.flops?.(at) ?? 0), 0),
   };

@@ -1,57 +1,22 @@
 /** @jest-environment ./test/support/native-arrays.ts */
-import { execFile, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { build } from 'esbuild';
-import { TrainAnswer, type RoundPlan } from '../../contracts/round';
+import type { ChildProcess } from 'node:child_process';
+import { FunctionProcess } from './function-process';
 import { Rig, type Track } from './rig';
 
 const STEPS = 60;
 const WORKERS = 3;
 jest.setTimeout(120_000);
 
-let folder: string;
+const functionProcess = new FunctionProcess();
 let rig: Rig;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'smlt-bundle-'));
-  await build({
-    entryPoints: [resolve('functions/index.ts')],
-    outfile: join(folder, 'index.js'),
-    bundle: true,
-    platform: 'node',
-    external: ['onnxruntime-node', '@aws-sdk/*'],
-    logLevel: 'error',
-  });
+  await functionProcess.build();
   rig = await Rig.open({ times: { waitMs: 200, giveUpMs: 5_000, lookMs: 100, marginMs: 50 } });
 });
 afterAll(async () => {
   await rig.close();
-  await rm(folder, { recursive: true, force: true });
+  await functionProcess.remove();
 });
-
-const program = `require(process.argv[1]).train(JSON.parse(process.argv[2]), { getRemainingTimeInMillis: () => 60000 })
-  .then((answer) => process.stdout.write(JSON.stringify(answer), () => process.exit(0)))`;
-
-/** One process, one invocation. Undefined when it was killed. */
-function spawnWorker(plan: RoundPlan, worker: number, started: (child: ChildProcess) => void): Promise<TrainAnswer | undefined> {
-  const { run, track, round } = plan;
-  const assignment = { storeUri: rig.store.uri, run, track, round, worker, memoryMib: 512 };
-  return new Promise((done, fail) => {
-    const child = execFile(
-      process.execPath,
-      ['-e', program, join(folder, 'index.js'), JSON.stringify(assignment)],
-      { env: { ...process.env, NODE_PATH: resolve('node_modules') } },
-      (error, stdout, stderr) => {
-        if (error?.signal === 'SIGKILL') return done(undefined);
-        const answer = error ? undefined : TrainAnswer.safeParse(JSON.parse(stdout.trimEnd().split('\n').at(-1)!));
-        if (answer?.success) done(answer.data);
-        else fail(new Error(`worker ${worker}: ${stdout} ${stderr}`));
-      },
-    );
-    started(child);
-  });
-}
 
 async function trainInProcesses(track: Track, kills: number): Promise<number> {
   const plan = await track.plan({ workers: WORKERS, steps: STEPS });
@@ -59,7 +24,7 @@ async function trainInProcesses(track: Track, kills: number): Promise<number> {
   let killed = 0;
   const drive = async (worker: number): Promise<void> => {
     for (let attempt = 0; attempt < 30; attempt++) {
-      const answer = await spawnWorker(plan, worker, (child) => alive.set(worker, child));
+      const answer = await functionProcess.train(rig, plan, worker, (child) => alive.set(worker, child));
       alive.delete(worker);
       if (answer?.kind === 'done') return;
     }

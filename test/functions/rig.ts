@@ -8,6 +8,7 @@ import { settingsOf, type Loss } from '../../contracts/loss';
 import type { Layer } from '../../contracts/model';
 import { names } from '../../contracts/names';
 import type { Optimizer, WeightAverage } from '../../contracts/optimizer';
+import type { Recompute } from '../../contracts/recompute';
 import type { Schedule } from '../../contracts/schedule';
 import { RoundManifest, type Assignment, type Checkpoint, type RoundPlan, type TrainAnswer } from '../../contracts/round';
 import { checkpointNames, wholeNames } from '../../contracts/step-names';
@@ -41,12 +42,13 @@ export interface RigOptions {
   microBatches?: number;
   weightAverage?: WeightAverage;
   reproducibility?: 'bits' | 'values';
+  recompute?: Recompute | undefined;
   times?: Partial<RoundPlan['times']>;
   /** Files in memory when it is left out. */
   exchangeUri?: string;
 }
 
-type Absent = 'data' | 'compression' | 'microBatches' | 'clipNorm' | 'weightAverage' | 'exchangeUri';
+type Absent = 'data' | 'recompute' | 'compression' | 'microBatches' | 'clipNorm' | 'weightAverage' | 'exchangeUri';
 
 export const adam: Optimizer = { kind: 'adam', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 export const featureShape = [16];
@@ -74,6 +76,7 @@ export class Rig {
   exchange!: Exchange;
   store!: ObjectStore;
   programDigest = '';
+  estimatedMib = 0;
   dataUri = '';
   dataSha256 = '';
   #root = '';
@@ -101,7 +104,7 @@ export class Rig {
     rig.store = await openObjectStore(pathToFileURL(join(rig.#root, 'store')).href);
     rig.exchange = await openExchange(options.exchangeUri ?? pathToFileURL(join(rig.#root, 'exchange')).href.replace(/^file:/, 'tmpfs:'));
     await rig.#makeData();
-    const { layers, loss, lanes, batchSize } = rig.options;
+    const { layers, loss, lanes, batchSize, recompute } = rig.options;
     const prepared = await prepareProgram(rig.world, {
       storeUri: rig.store.uri,
       model: { layers },
@@ -109,8 +112,10 @@ export class Rig {
       dataUri: rig.dataUri,
       seed: 7,
       laneBatches: distinctLaneBatches({ batchSize }, lanes, options.microBatches),
+      recompute,
     });
     rig.programDigest = prepared.programDigest;
+    rig.estimatedMib = prepared.peakMemoryMib;
     return rig;
   }
 

@@ -131,6 +131,28 @@ describe.each(Object.entries(models))('%s as PyTorch exports it', (name, network
   });
 });
 
+describe('recomputation', () => {
+  const bits = ({ loss, gradients, buffers }: Gradients) => [
+    loss,
+    ...[...gradients, ...buffers].map(({ name, data }) => `${name} ${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')}`),
+  ];
+
+  it.each(['resnet18', 'densenet', 'swin', 'gpt', 'transformer-encoder', 'u-net', 'convnext'])(
+    'keeps every bit of the gradients of %s',
+    async (name) => {
+      const graphs: number[] = [];
+      const run = (bytes: Uint8Array, feeds: Readonly<Record<string, Feed>>) => {
+        graphs.push(readModel(bytes).graph.node?.length ?? 0);
+        return runGraph(bytes, feeds);
+      };
+      const request = requestOf(name, 'torchscript', models[name]!);
+      const [kept, again] = [await gradientsOf(request, run), await gradientsOf({ ...request, recompute: { boundBytes: undefined } }, run)];
+      expect(graphs[1]).toBeGreaterThan(graphs[0]!);
+      expect(bits(again)).toEqual(bits(kept));
+    },
+  );
+});
+
 const optimizers: Readonly<Record<string, unknown>> = {
   sgd: { kind: 'sgd', learningRate: 0.01 },
   momentum: { kind: 'sgd', learningRate: 0.01, momentum: 0.9, nesterov: true },
