@@ -1,155 +1,155 @@
-// How long workers take to add up a gradient through a store, beside LambdaML's algorithm on the same Redis; rounds take turns.
-// usage: npm run bench:sync [-- --workers 2,4,8 --mb 1,10,50 --rounds 9 --python .cache/peers/bin/python --json]
-// The peer needs `python3 -m venv .cache/peers && .cache/peers/bin/pip install redis numpy`; without it smlt runs alone.
-import { spawn, spawnSync } from 'node:child_process';
+// How long workers take to add up a gradient through a store and to share what comes of it: the product's own step, its
+// topologies and stores, the stores' raw speed, and LambdaML's algorithm on the same Redis. Systems take turns, round by round.
+// usage: npm run bench:sync [-- --workers 2,4 --mb 1,10 --topologies scatter-reduce --stores redis,tmpfs --rounds 9 --full --json]
+// The peer needs `python3 -m venv .cache/peers && .cache/peers/bin/pip install redis numpy`, or `--python PATH`; without it
+// smlt runs alone. A cell is skipped, by name, when it moves more than 8 GB a round or a store would hold more than 12 GB.
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { performance } from 'node:perf_hooks';
-import { delimiter, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { endAll, startRedis, startTeam } from './sync/team.mjs';
 
+const require = createRequire(import.meta.url);
+const { cutOf } = require('../dist/contracts/cut.js');
+const { stepTraffic } = require('../dist/contracts/step-traffic.js');
+const { topologies } = require('../dist/contracts/synchronization.js');
 const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, '..', '.cache');
 const text = (value) => ({ type: 'string', default: value });
-const { values } = parseArgs({
+const { values: options } = parseArgs({
   options: {
-    workers: text('2,4,8'),
-    mb: text('1,10,50'),
-    rounds: text('9'),
+    workers: text('2,4,8,16'),
+    mb: text('1,10,50,200'),
+    topologies: text(topologies.join(',')),
+    stores: text('redis,redis-unix,tmpfs'),
+    rounds: { type: 'string' },
+    full: { type: 'boolean' },
     python: text(join(cache, 'peers/bin/python')),
     json: { type: 'boolean' },
   },
 });
-const warmUp = 3;
 const numbers = (list) => list.split(',').map(Number);
+const MOST_MOVED = 8e9;
+const MOST_STORED = 12e9;
+/** The published code sends every value at every poll: minutes, to no end. */
+const MOST_PUBLISHED_MB = 10;
+
 const work = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'smlt-sync-'));
-const children = new Set();
-
-const port = await new Promise((done) => {
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
-start(
-  'redis-server',
-  ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', work, '--unixsocket', join(work, 'socket')].map(String),
-);
-const redis = (...args) => spawnSync('redis-cli', ['-p', String(port), ...args], { env: environment(), encoding: 'utf8' }).stdout.trim();
-while (redis('PING') !== 'PONG') await new Promise((done) => setTimeout(done, 50));
-
-const peer = existsSync(values.python) && spawnSync(values.python, ['-c', 'import redis, numpy']).status === 0;
-if (!peer) console.error('the peer is missing: see the head of bench/sync.mjs');
-const smlt = (uri) => (rank, n, floats) => [process.execPath, [join(here, 'sync-worker.mjs'), uri, rank, n, floats]];
-const lambdaml = (listing) => (rank, n, floats) => [
-  values.python,
-  [join(here, 'peers', 'lambdaml_scatter_reduce.py'), '127.0.0.1', port, rank, n, floats, listing],
-];
-const systems = {
-  'smlt, Redis over TCP': smlt(`redis://127.0.0.1:${port}`),
-  'smlt, Redis on a Unix socket': smlt(`redis+unix://${join(work, 'socket')}`),
-  'smlt, tmpfs': smlt(`tmpfs://${join(work, 'exchange')}`),
-  ...(peer ? { 'LambdaML, Redis over TCP': lambdaml('keys'), 'LambdaML as published (HSCAN)': lambdaml('values') } : {}),
-};
+const files = join(work, 'exchange');
+const redis = await startRedis(work, cache);
+const uris = { redis: `redis://127.0.0.1:${redis.port}`, 'redis-unix': `redis+unix://${redis.socket}`, tmpfs: `tmpfs://${files}` };
+const chosen = options.stores.split(',');
+for (const store of chosen) if (!(store in uris)) throw new Error(`--stores ${store}: expected some of ${Object.keys(uris).join(',')}`);
+const hasPeer = existsSync(options.python) && spawnSync(options.python, ['-c', 'import redis, numpy']).status === 0;
+if (!hasPeer) console.error('without LambdaML: see the head of bench/sync.mjs');
 
 const rows = [];
 try {
-  for (const n of numbers(values.workers))
-    for (const mb of numbers(values.mb)) {
-      if ((3 * n - 1) * mb > 8_000) {
-        console.error(`skipped: n = ${n}, ${mb} MB moves more than 8 GB`);
-        continue;
-      }
-      rows.push(...(await cell(n, mb)));
-    }
+  for (const workers of numbers(options.workers)) for (const mb of numbers(options.mb)) rows.push(...(await cell(workers, mb)));
 } finally {
-  for (const child of children) child.kill('SIGKILL');
+  endAll();
   rmSync(work, { recursive: true, force: true });
 }
-if (values.json) console.log(JSON.stringify(rows));
+if (options.json) console.log(JSON.stringify(rows));
 else console.table(rows);
 process.exit(0);
 
-/** One shape: every system once, then every system again; the first rounds only warm up. */
-async function cell(n, mb) {
+/** What may run in a shape: name, how a worker is started, and what it is compared with. */
+function systemsOf(workers, mb) {
   const floats = Math.floor((mb * 1e6) / 4);
-  const results = new Map();
-  const teams = new Map();
-  for (const [name, command] of Object.entries(systems)) {
-    if (name.includes('HSCAN') && mb > 10) continue; // minutes, to no end
-    teams.set(name, await Promise.all(Array.from({ length: n }, (_, rank) => startWorker(...command(rank, n, floats)))));
-    results.set(name, []);
-  }
-  for (let round = 0; round < Number(values.rounds) + warmUp; round++)
-    for (const [name, team] of teams) {
-      await Promise.all(team.map((worker) => worker.told(String(round), 'computed')));
-      const serverMs = serverCpuMs();
-      const startMs = performance.now();
-      await Promise.all(team.map((worker) => worker.told('go', 'done')));
-      const ms = performance.now() - startMs;
-      const answers = await Promise.all(team.map((worker) => worker.answer()));
-      if (!answers.every(({ right }) => right)) throw new Error(`${name}: wrong sum`);
-      if (round >= warmUp) results.get(name).push({ ms, answers, serverMs: serverCpuMs() - serverMs });
-      redis('EVAL', "for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('UNLINK', key) end", '0');
-      rmSync(join(work, 'exchange'), { recursive: true, force: true });
+  const systems = [];
+  for (const store of chosen) {
+    const node =
+      (script, ...more) =>
+      (rank) => [process.execPath, [join(here, 'sync', script), uris[store], rank, workers, floats, ...more]];
+    for (const topology of options.topologies.split(',')) {
+      const cut = cutOf({ topology, lanes: workers, paramCount: floats, workers });
+      const traffic = stepTraffic({ topology, cut, lanes: workers, paramCount: floats, bufferCount: 0, slots: 0 });
+      const stored = traffic.reduce((sum, { bytesWritten }) => sum + bytesWritten, 0);
+      const moved = stored + traffic.reduce((sum, { bytesRead }) => sum + bytesRead, 0);
+      const system = `${store}, ${topology}`;
+      if (moved > MOST_MOVED) console.error(`skipped: ${workers} workers, ${mb} MB, ${system}: moves ${gb(moved)} GB, more than 8`);
+      else if (stored > MOST_STORED) console.error(`skipped: ${workers} workers, ${mb} MB, ${system}: stores ${gb(stored)} GB, more than 12`);
+      else systems.push({ system, store, topology, moved, commandOf: node('worker.mjs', topology) });
     }
-  for (const team of teams.values()) for (const { child } of team) child.kill('SIGKILL');
-  const fair = results.get('LambdaML, Redis over TCP');
-  return [...results].map(([system, rounds]) => {
-    const sum = (of) => median(rounds.map(({ answers }) => answers.reduce((total, answer) => total + (of(answer) ?? NaN), 0)));
-    const ms = rounds.map((round) => round.ms).sort((a, b) => a - b);
-    const row = {
-      n,
-      mb,
-      system,
-      medianMs: round1(median(ms)),
-      spreadMs: `${round1(ms[0])} to ${round1(ms.at(-1))}`,
-      cpuMs: round1(sum(({ cpuMs }) => cpuMs)),
-      serverCpuMs: round1(median(rounds.map(({ serverMs }) => serverMs))),
-      mbMoved: round1(sum(({ bytes }) => bytes) / 1e6),
-      requests: sum(({ requests }) => requests),
-      timesLambdaML: fair ? Math.round(100 * median(rounds.map(({ ms: own }, i) => fair[i].ms / own))) / 100 : null,
-    };
-    console.error(JSON.stringify(row));
-    return row;
-  });
+    const moved = (3 * workers - 2) * mb * 1e6;
+    if (moved <= MOST_MOVED) systems.push({ system: `${store}, raw`, store, topology: 'raw', moved, commandOf: node('raw.mjs') });
+  }
+  const moved = (3 * workers - 2) * mb * 1e6;
+  const peer = (listing) => (rank) => [
+    options.python,
+    [join(here, 'peers/lambdaml_scatter_reduce.py'), '127.0.0.1', redis.port, rank, workers, floats, listing],
+  ];
+  if (hasPeer && moved <= MOST_MOVED) {
+    systems.push({ system: 'LambdaML, lists keys', store: 'redis', topology: 'LambdaML', moved, commandOf: peer('keys') });
+    if (mb <= MOST_PUBLISHED_MB)
+      systems.push({ system: 'LambdaML, as published', store: 'redis', topology: 'published', moved, commandOf: peer('values') });
+  }
+  return systems;
 }
 
-async function startWorker(command, args) {
-  const child = start(command, args.map(String));
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  if ((await lines.next()).value !== 'ready') throw new Error(`${command} did not start`);
-  return {
-    child,
-    async told(line, answer) {
-      child.stdin.write(`${line}\n`);
-      const { value } = await lines.next();
-      if (value !== answer) throw new Error(`${command} ${args.join(' ')}: expected '${answer}', got ${value}`);
-    },
-    answer: async () => JSON.parse((await lines.next()).value),
+/** One shape: every system once, then every system again; the first rounds only warm up. */
+async function cell(workers, mb) {
+  const systems = systemsOf(workers, mb);
+  const moved = systems.reduce((sum, system) => sum + system.moved, 0);
+  const rounds = Number(options.rounds ?? Math.max(3, Math.min(9, Math.round(3e10 / moved))) * (options.full ? 3 : 1));
+  const warmUp = moved > 1e10 ? 1 : mb > 1 ? 5 : 20;
+  for (const system of systems) {
+    system.team = await startTeam(workers, system.commandOf);
+    system.rounds = [];
+  }
+  for (let round = 0; round < rounds + warmUp; round++)
+    for (const system of systems) {
+      const before = redis.cpuMs();
+      const { ms, reports } = await system.team.round(round);
+      const serverMs = system.store === 'tmpfs' ? 0 : redis.cpuMs() - before;
+      if (!reports.every(({ right }) => right)) throw new Error(`${system.system}: wrong sum`);
+      const total = (of) => reports.reduce((sum, report) => sum + of(report), 0);
+      const cpuMs = total((report) => report.cpuMs);
+      if (round >= warmUp)
+        system.rounds.push({
+          ms,
+          cpuMs,
+          serverMs,
+          allMs: cpuMs + serverMs,
+          bytes: total(({ bytes }) => bytes),
+          requests: total(({ requests }) => requests),
+        });
+      if (system.store === 'tmpfs') rmSync(files, { recursive: true, force: true });
+      else redis.clear();
+    }
+  for (const { team } of systems) await team.end();
+  return systems.map((system) => rowOf(workers, mb, system, systems));
+}
+
+function rowOf(workers, mb, { system, store, rounds }, systems) {
+  const middle = (of) => median(rounds.map(of));
+  /** The median over the rounds of how many times more the other one takes. */
+  const times = (other, of) => (other ? Math.round(100 * median(rounds.map((round, i) => of(other.rounds[i]) / of(round)))) / 100 : null);
+  const fair = systems.find(({ topology }) => topology === 'LambdaML');
+  const raw = systems.find((other) => other.store === store && other.topology === 'raw');
+  const all = rounds.map(({ ms }) => ms).sort((a, b) => a - b);
+  const row = {
+    workers,
+    mb,
+    system,
+    ms: round1(median(all)),
+    spreadMs: `${round1(all[0])} to ${round1(all.at(-1))}`,
+    cpuMs: round1(middle((round) => round.cpuMs)),
+    serverCpuMs: round1(middle((round) => round.serverMs)),
+    mbMoved: round1(middle(({ bytes }) => bytes) / 1e6),
+    requests: middle(({ requests }) => requests),
+    /** Of the store's raw speed: the time of moving and adding alone over this one's. */
+    rawShare: times(raw, ({ ms }) => ms),
+    rawShareOfCpu: times(raw, ({ allMs }) => allMs),
+    timesLambdaML: times(fair, ({ ms }) => ms),
+    timesLambdaMLOfCpu: times(fair, ({ allMs }) => allMs),
   };
-}
-
-function serverCpuMs() {
-  const said = redis('INFO', 'cpu');
-  return 1_000 * (Number(/used_cpu_user:(\S+)/.exec(said)[1]) + Number(/used_cpu_sys:(\S+)/.exec(said)[1]));
-}
-
-function environment() {
-  const folders = [join(cache, 'redis/usr/bin'), process.env.PATH].join(delimiter);
-  const libraries = ['x86_64', 'aarch64'].map((kind) => join(cache, `redis/usr/lib/${kind}-linux-gnu`)).join(delimiter);
-  return { ...process.env, PATH: folders, LD_LIBRARY_PATH: [libraries, process.env.LD_LIBRARY_PATH].filter(Boolean).join(delimiter) };
-}
-
-function start(command, args) {
-  const env = command.startsWith('redis') ? environment() : process.env;
-  const child = spawn(command, args, { env, stdio: ['pipe', command.startsWith('redis') ? 'ignore' : 'pipe', 'inherit'] });
-  children.add(child);
-  child.once('exit', () => children.delete(child));
-  return child;
+  console.error(JSON.stringify(row));
+  return row;
 }
 
 function median(list) {
@@ -158,4 +158,7 @@ function median(list) {
 }
 function round1(value) {
   return Math.round(value * 10) / 10;
+}
+function gb(bytes) {
+  return (bytes / 1e9).toFixed(1);
 }

@@ -16,6 +16,7 @@ import redis
 
 host, port, rank, workers, floats, listing = sys.argv[1], *map(int, sys.argv[2:6]), sys.argv[6]
 store = redis.Redis(host, port)
+moved = {"bytes": 0, "requests": 0}
 gradient = numpy.full(floats, rank + 1, dtype=numpy.float32)
 borders = [floats * i // workers for i in range(workers + 1)]
 
@@ -24,10 +25,20 @@ def chunk(vector, i):
     return vector[borders[i] : borders[i + 1]]
 
 
+def send(bucket, name, vector):
+    value = vector.tobytes()
+    moved["bytes"] += len(value)
+    moved["requests"] += 1
+    store.hset(bucket, name, value)
+
+
 def names(bucket):
+    moved["requests"] += 1
     if listing == "keys":
         return {name.decode() for name in store.hkeys(bucket)}
-    return {name.decode() for name, _ in store.hscan_iter(bucket)}
+    listed = list(store.hscan_iter(bucket))
+    moved["bytes"] += sum(len(value) for _, value in listed)
+    return {name.decode() for name, _ in listed}
 
 
 def take(bucket, wanted):
@@ -35,6 +46,8 @@ def take(bucket, wanted):
     while len(taken) < len(wanted):
         for name in names(bucket) & (wanted - taken.keys()):
             taken[name] = numpy.frombuffer(store.hget(bucket, name), dtype=numpy.float32)
+            moved["bytes"] += taken[name].nbytes
+            moved["requests"] += 1
     return taken
 
 
@@ -43,14 +56,15 @@ for line in iter(sys.stdin.readline, ""):
     round_name = line.strip()
     print("computed", flush=True)
     sys.stdin.readline()
+    moved.update(bytes=0, requests=0)
     cpu = time.process_time()
     for i in range(workers):
         if i != rank:
-            store.hset(f"{round_name}-merge-{i}", str(rank), chunk(gradient, i).tobytes())
+            send(f"{round_name}-merge-{i}", str(rank), chunk(gradient, i))
     total = chunk(gradient, rank).copy()
     for part in take(f"{round_name}-merge-{rank}", {str(i) for i in range(workers) if i != rank}).values():
         total += part
-    store.hset(f"{round_name}-merged", str(rank), total.tobytes())
+    send(f"{round_name}-merged", str(rank), total)
     result = numpy.empty(floats, dtype=numpy.float32)
     chunk(result, rank)[:] = total
     for name, part in take(f"{round_name}-merged", {str(i) for i in range(workers) if i != rank}).items():
@@ -58,4 +72,4 @@ for line in iter(sys.stdin.readline, ""):
     spent = time.process_time() - cpu
     print("done", flush=True)
     right = bool((result == workers * (workers + 1) / 2).all())
-    print(json.dumps({"cpuMs": spent * 1000, "right": right}), flush=True)
+    print(json.dumps({"cpuMs": spent * 1000, "right": right, **moved}), flush=True)

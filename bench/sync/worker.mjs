@@ -1,20 +1,21 @@
-// One worker of bench/sync.mjs: the product's own step, whose lanes need no time to compute. usage: URI RANK WORKERS FLOATS
+// One worker of bench/sync.mjs: the product's own step, whose lanes need no time to compute. usage: URI RANK WORKERS FLOATS TOPOLOGY
 // A line on stdin begins a step; 'computed' says that its gradient is there, and the next line releases it to the others.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
 const require = createRequire(import.meta.url);
-const { openExchange } = require('../dist/storage/index.js');
-const { blockElements, cutRanges } = require('../dist/contracts/cut.js');
-const { Optimizer } = require('../dist/contracts/optimizer.js');
-const { Layout } = require('../dist/functions/train/layout.js');
-const { Steps } = require('../dist/functions/train/step.js');
-const { Meter } = require('../dist/functions/train/telemetry.js');
-const { Turn } = require('../dist/functions/train/turn.js');
-const { takeWorkspace } = require('../dist/functions/train/workspace.js');
+const { openExchange } = require('../../dist/storage/index.js');
+const { blockElements, cutOf } = require('../../dist/contracts/cut.js');
+const { Optimizer } = require('../../dist/contracts/optimizer.js');
+const { Layout } = require('../../dist/functions/train/layout.js');
+const { Steps } = require('../../dist/functions/train/step.js');
+const { Meter } = require('../../dist/functions/train/telemetry.js');
+const { Turn } = require('../../dist/functions/train/turn.js');
+const { takeWorkspace } = require('../../dist/functions/train/workspace.js');
 
-const [uri, ...numbers] = process.argv.slice(2);
-const [rank, workers, floats] = numbers.map(Number);
+const [uri, ...rest] = process.argv.slice(2);
+const [rank, workers, floats] = rest.map(Number);
+const topology = rest[3];
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const cpuMs = () => {
   const { user, system } = process.cpuUsage();
@@ -32,18 +33,16 @@ const session = {
   },
   close: async () => undefined,
 };
-const elements = blockElements(floats);
 const program = {
   digest: `sync of ${floats}`,
   paramCount: floats,
   buffers: [],
   bufferCount: 0,
-  blockElements: elements,
+  blockElements: blockElements(floats),
   featureShape: [1],
   target: { kind: 'class', classes: 1 },
   noise: [],
 };
-const borders = Array.from({ length: workers + 1 }, (_, i) => i);
 const plan = {
   run: 'bench',
   track: 'train',
@@ -59,7 +58,8 @@ const plan = {
     optimizer: Optimizer.parse({ kind: 'sgd', learningRate: 1 }),
     schedule: { kind: 'constant', warmupSteps: 0 },
   },
-  cut: { laneBorders: borders, rangeBorders: cutRanges(floats, workers, elements) },
+  cut: cutOf({ topology, lanes: workers, paramCount: floats, workers }),
+  topology,
   times: { waitMs: 60_000, giveUpMs: 60_000, lookMs: 1_000, marginMs: 0 },
   reproducibility: 'bits',
 };
