@@ -15,6 +15,12 @@ export interface ExchangeTraffic {
   requests: number;
 }
 
+/** Requests that a store's provider charges for, at two prices: those that write or list, and those that read. */
+export interface StoreRequests {
+  puts: number;
+  gets: number;
+}
+
 export const noTraffic = (): ExchangeTraffic => ({ bytesWritten: 0, bytesRead: 0, puts: 0, gets: 0, requests: 0 });
 
 /**
@@ -24,6 +30,10 @@ export const noTraffic = (): ExchangeTraffic => ({ bytesWritten: 0, bytesRead: 0
 export interface Exchange {
   readonly uri: string;
   readonly traffic: ExchangeTraffic;
+  /** Left out where requests cost nothing. */
+  readonly charged?: StoreRequests;
+  /** How far apart looks without waiting should be, where one costs money or time. Left out: as often as one likes. */
+  readonly glanceMs?: number;
   /** Writes a value in parts (views are written without joining them), or finds it there. @throws {SmltError} `NotDeterministic` */
   putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void>;
   /** The value, or undefined when it is not there (any more). */

@@ -8,6 +8,7 @@ import { FilesObjectStore } from './files/files-object-store';
 import { TmpfsExchange } from './files/tmpfs-exchange';
 import type { ObjectStore } from './object-store';
 import type * as Redis from './redis/redis-exchange';
+import type * as S3Exchanges from './s3/s3-exchange';
 import type * as S3 from './s3/s3-object-store';
 
 export type { Exchange, ExchangeTraffic, WaitOptions } from './exchange';
@@ -32,6 +33,11 @@ export const exchanges: Readonly<Record<string, (uri: string) => Promise<Exchang
   redis: openRedis,
   rediss: openRedis,
   'redis+unix': openRedis,
+  s3: async (uri) => {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const { S3Exchange } = require('./s3/s3-exchange') as typeof S3Exchanges;
+    return S3Exchange.open(uri);
+  },
 };
 
 async function openRedis(uri: string): Promise<Exchange> {
@@ -55,8 +61,7 @@ function backEnd<T>(uri: string, what: string, backEnds: Readonly<Record<string,
   const open = scheme !== undefined && Object.hasOwn(backEnds, scheme) ? backEnds[scheme] : undefined;
   if (open !== undefined) return open;
   const known = Object.keys(backEnds).map((name) => `${name}:`);
-  const elsewhere = scheme === 's3' && what === 'exchange' ? '; s3: is an object store here, not yet an exchange' : '';
-  throw new SmltError('InvalidSpec', `${what} ${JSON.stringify(uri)}: expected a URI that begins with ${known.join(' or ')}${elsewhere}`);
+  throw new SmltError('InvalidSpec', `${what} ${JSON.stringify(uri)}: expected a URI that begins with ${known.join(' or ')}`);
 }
 
 function pathIn(uri: string, expected: string): string {

@@ -28,6 +28,7 @@ export class Arrivals {
   readonly #expected = new Map<string, Reading>();
   readonly #reads = new Set<Promise<void>>();
   #glancing = false;
+  #glancedAtMs = -Infinity;
   #closed = false;
   #failure: unknown;
   /** Called after each read. */
@@ -42,8 +43,11 @@ export class Arrivals {
   /** One look, without waiting: between two lanes. Nothing counts as missing yet. */
   glance(): void {
     const missing = this.#missing([...this.#expected.keys()]);
-    if (this.#glancing || missing.length === 0) return;
+    const { glanceMs = 0 } = this.turn.exchange;
+    const nowMs = performance.now();
+    if (this.#glancing || missing.length === 0 || nowMs - this.#glancedAtMs < glanceMs) return;
     this.#glancing = true;
+    this.#glancedAtMs = nowMs;
     const looking = this.turn.exchange
       .waitFor(missing, { timeoutMs: 0 }, (name) => this.#read(name))
       .then(

@@ -1,4 +1,5 @@
 import { SmltError } from '../../contracts/errors';
+import { isTlsCode } from '../tls-faults';
 import { ConnectionLost, RespError } from './resp-connection';
 
 const gone = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOENT', 'ECONNABORTED'];
@@ -20,7 +21,7 @@ export function isFull(error: unknown): boolean {
 
 function isTls(error: unknown): boolean {
   const cause = error instanceof ConnectionLost ? error.cause : error;
-  return /^no TLS/.test(messageOf(cause)) || /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/.test(codeOf(cause));
+  return /^no TLS/.test(messageOf(cause)) || isTlsCode(codeOf(cause));
 }
 
 function messageOf(error: unknown): string {

@@ -1,4 +1,5 @@
 import { SmltError } from '../../contracts/errors';
+import { isTlsCode } from '../tls-faults';
 
 /** What the SDK's errors have in common; read by shape, since credential and socket errors have classes of their own. */
 interface S3Failure {
@@ -17,7 +18,7 @@ function shapeOf(error: unknown): S3Failure {
   return typeof error === 'object' && error !== null ? error : {};
 }
 
-function statusOf(error: unknown): number | undefined {
+export function statusOf(error: unknown): number | undefined {
   return shapeOf(error).$metadata?.httpStatusCode;
 }
 
@@ -42,6 +43,15 @@ export function isMissing(error: unknown): boolean {
 
 export function isWordless(error: unknown): boolean {
   return ['NotFound', 'Unknown', 'UnknownError'].includes(nameOf(error));
+}
+
+/** Worth another attempt: the server is busy or away, another conditional write was under way, or the network broke. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof SmltError || nameOf(error) === 'AbortError' || nameOf(error) === 'CredentialsProviderError') return false;
+  const status = statusOf(error);
+  const { code = '', message = '' } = shapeOf(error);
+  if (status === undefined) return !isTlsCode(code) && !/^Region is missing/.test(message);
+  return [408, 409, 429, 500, 502, 503, 504].includes(status) || nameOf(error) === 'RequestTimeout';
 }
 
 /** Turns the SDK's words into smlt's: what failed, where, and what to do. */
@@ -77,6 +87,18 @@ export function s3Fault(error: unknown, doing: string, { bucket, endpoint }: S3W
     case 'XMinioStorageFull':
       return new SmltError('StoreFull', `${at}: the store does not take this object (${message}); free some space in bucket '${bucket}'`, cause);
   }
+  if (/^Region is missing/.test(message))
+    return new SmltError(
+      'StoreDenied',
+      `${at}: nothing says which region bucket '${bucket}' is in; add ?region= to the URI, or set AWS_REGION`,
+      cause,
+    );
+  if (isTlsCode(code))
+    return new SmltError(
+      'StoreDenied',
+      `${at}: TLS failed (${message}); check that the server speaks TLS and that its certificate is trusted (NODE_EXTRA_CA_CERTS)`,
+      cause,
+    );
   if (status === 401 || status === 403)
     return new SmltError(
       'StoreDenied',

@@ -1,19 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  S3Client,
-  type S3ClientConfig,
-} from '@aws-sdk/client-s3';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { DeleteObjectsCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { SmltError } from '../../contracts/errors';
 import { checkObjectName } from '../../contracts/names';
 import { objectFrames, type Frame } from '../frame';
 import type { ObjectInfo, ObjectStore } from '../object-store';
 import { checkPrefix } from '../prefix';
+import { elsewhereOf, openS3Client, type S3Settings } from './s3-client';
 import { isConflict, isMissing, isTaken, isWordless, s3Fault } from './s3-faults';
 import { parseS3Uri, type S3Location } from './s3-uri';
 
@@ -22,8 +14,6 @@ const deleteBatch = 1_000;
 /** A conditional write that meets another one is tried again: some 10 s in all. */
 const conflictRetries = 40;
 const digestKey = 'smlt-sha256';
-
-export type S3Settings = Pick<S3ClientConfig, 'credentials' | 'maxAttempts'>;
 
 /**
  * Objects in a bucket of S3, or of a server that speaks its API.
@@ -45,25 +35,8 @@ export class S3ObjectStore implements ObjectStore {
     settings: S3Settings = {},
   ) {
     this.location = parseS3Uri(uri);
-    const { endpoint, region } = this.location;
-    const elsewhere = endpoint ?? process.env['AWS_ENDPOINT_URL_S3'] ?? process.env['AWS_ENDPOINT_URL'];
-    this.elsewhere = elsewhere;
-    this.client = new S3Client({
-      ...(endpoint === undefined ? {} : { endpoint }),
-      // Servers at an endpoint have no host name per bucket, and no regions; AWS itself needs the right one.
-      ...(elsewhere === undefined ? {} : { forcePathStyle: true }),
-      ...(region !== undefined ? { region } : elsewhere === undefined || process.env['AWS_REGION'] !== undefined ? {} : { region: 'us-east-1' }),
-      // The frame carries a digest of its own; a second checksum over every byte would only cost time.
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_REQUIRED',
-      requestHandler: new NodeHttpHandler({
-        connectionTimeout: 5_000,
-        socketTimeout: 60_000,
-        httpAgent: { keepAlive: true, maxSockets: 256 },
-        httpsAgent: { keepAlive: true, maxSockets: 256 },
-      }),
-      ...settings,
-    });
+    this.elsewhere = elsewhereOf(this.location);
+    this.client = openS3Client(this.location, settings);
   }
 
   async putValue(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {

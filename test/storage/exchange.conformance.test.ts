@@ -211,8 +211,8 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
           wholeMs.push(performance.now() - startMs);
         }
         wholeMs.sort((a, b) => a - b);
-        // Two wake-ups; by rechecks alone they would take 25 ms on average.
-        expect(wholeMs[50]).toBeLessThan(15);
+        // Two wake-ups; by rechecks alone they would take 25 ms on average. S3 has nothing but looks.
+        expect(wholeMs[50]).toBeLessThan(here.answerMs);
       } finally {
         await killChild(child);
       }
@@ -273,7 +273,7 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
       await exchange.putValue('runs/r/free', [filled(1)]);
       await exchange.expire(60_000);
       expect((await exchange.list('')).sort()).toEqual([params(1), 'runs/r/free'].sort());
-      await sleep(60);
+      await sleep(60 + 2.5 * here.clockMs);
       await exchange.putValue(params(2), [filled(1)]);
       await exchange.expire(50);
       expect(await exchange.list('')).toEqual([params(2)]);

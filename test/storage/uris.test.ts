@@ -21,10 +21,6 @@ describe('URIs of stores', () => {
     await expect(openExchange(uri)).rejects.toEqual(invalid(/expected a URI that begins with tmpfs:/));
   });
 
-  it('says of s3: that it is not yet an exchange', async () => {
-    await expect(openExchange('s3://bucket')).rejects.toEqual(invalid(/s3: is an object store here, not yet an exchange/));
-  });
-
   it.each(['file:', 'file:data', 'file://host/data', 'file:///', 'file:///x?y=1', 'file:///x#y', 'file:///%2f..'])(
     'refuses %j: no plain absolute path',
     async (uri) => {

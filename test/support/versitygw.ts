@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
@@ -22,6 +22,11 @@ export interface S3Server {
   readonly endpoint: string;
   readonly bucket: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Where the bucket's objects lie as files. */
+  readonly folder: string;
+  /** SIGKILL; `start` brings it up again at the same port, with the same objects. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -30,23 +35,34 @@ export async function startVersitygw(binary: string): Promise<S3Server> {
   const folder = mkdtempSync(join(tmpdir(), 'smlt-s3-'));
   mkdirSync(join(folder, 'test-bucket'));
   const port = await freePort();
-  const child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--health', '/health', 'posix', folder], {
-    env: { ...process.env, ROOT_ACCESS_KEY: 'test', ROOT_SECRET_KEY: 'testsecret' },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
   const endpoint = `http://127.0.0.1:${port}`;
-  const gone = new Promise<void>((done) => child.once('exit', () => done()));
-  for (let attempt = 0; !(await answers(`${endpoint}/health`)); attempt++) {
-    if (attempt === 200 || child.exitCode !== null) throw new Error(`versitygw does not answer at ${endpoint}`);
-    await sleep(25);
-  }
+  let child: ChildProcess;
+  let gone: Promise<void>;
+  const start = async () => {
+    child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--health', '/health', 'posix', folder], {
+      env: { ...process.env, ROOT_ACCESS_KEY: 'test', ROOT_SECRET_KEY: 'testsecret' },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    gone = new Promise<void>((done) => child.once('exit', () => done()));
+    for (let attempt = 0; !(await answers(`${endpoint}/health`)); attempt++) {
+      if (attempt === 200 || child.exitCode !== null) throw new Error(`versitygw does not answer at ${endpoint}`);
+      await sleep(25);
+    }
+  };
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await gone;
+  };
+  await start();
   return {
     endpoint,
     bucket: 'test-bucket',
     env: { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'testsecret' },
+    folder: join(folder, 'test-bucket'),
+    kill,
+    start,
     async stop() {
-      child.kill('SIGKILL');
-      await gone;
+      await kill();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -1,11 +1,52 @@
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunRecord } from '../../contracts/pipeline';
 import { writeQuarters } from '../support/data';
 import { startEngine, type Engine } from '../support/engine';
 import { redisServer, startRedis, type RedisServer } from '../support/redis';
+import { s3Server, startVersitygw, type S3Server } from '../support/versitygw';
 
 jest.setTimeout(120_000);
+
+const jobOf = (dataUri: string, workers: number) => ({
+  name: 'quarters',
+  data: { train: dataUri },
+  model: { layers: [{ conv2d: { filters: 4, kernel: 3 } }, 'relu', 'flatten', { dense: 16 }, 'relu', { dense: 4 }] },
+  loss: 'softmax-cross-entropy',
+  training: { steps: 24, batchSize: 64, lanes: 16, seed: 3, optimizer: { kind: 'adam', learningRate: 0.01 } },
+  allocation: { minWorkers: workers, maxWorkers: workers, stepsPerRound: 12 },
+});
+/** Trains, and strikes as soon as values of the run are in the exchange, again and again. */
+async function struck(engine: Engine, { run, job, times, busy, strike }: Strikes): Promise<string> {
+  const handle = await engine.start('pipeline', run, { job });
+  let running = true;
+  const ended = (handle.result() as Promise<RunRecord>).finally(() => (running = false));
+  let strikes = 0;
+  while (running && strikes < times) {
+    if (await busy()) {
+      await strike();
+      strikes++;
+    }
+    await sleep(40);
+  }
+  const record = await ended;
+  expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
+  expect(strikes).toBeGreaterThan(0);
+  return record.weightsSha256!;
+}
+interface Strikes {
+  readonly run: string;
+  readonly job: ReturnType<typeof jobOf>;
+  readonly times: number;
+  readonly busy: () => Promise<boolean>;
+  readonly strike: () => Promise<unknown>;
+}
+async function trained(engine: Engine, run: string, job: ReturnType<typeof jobOf>): Promise<RunRecord> {
+  const record = await engine.run<RunRecord>('pipeline', run, { job });
+  expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
+  return record;
+}
 
 redisServer.describe('training over Redis on real processes', (binary) => {
   let engine: Engine;
@@ -27,38 +68,10 @@ redisServer.describe('training over Redis on real processes', (binary) => {
     await redis?.stop();
   });
 
-  const jobOf = (workers: number) => ({
-    name: 'quarters',
-    data: { train: dataUri },
-    model: { layers: [{ conv2d: { filters: 4, kernel: 3 } }, 'relu', 'flatten', { dense: 16 }, 'relu', { dense: 4 }] },
-    loss: 'softmax-cross-entropy',
-    training: { steps: 24, batchSize: 64, lanes: 16, seed: 3, optimizer: { kind: 'adam', learningRate: 0.01 } },
-    allocation: { minWorkers: workers, maxWorkers: workers, stepsPerRound: 12 },
-  });
-  async function digestOf(run: string, workers: number): Promise<string> {
-    const record = await engine.run<RunRecord>('pipeline', run, { job: jobOf(workers) });
-    expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
-    return record.weightsSha256!;
-  }
+  const digestOf = async (run: string, workers: number) => (await trained(engine, run, jobOf(dataUri, workers))).weightsSha256!;
   const keys = async (): Promise<number> => Number(await redis.run('DBSIZE'));
-  /** Trains, and strikes as soon as values of the run are in the server, again and again. */
-  async function struck(run: string, times: number, strike: () => Promise<unknown>): Promise<string> {
-    const handle = await engine.start('pipeline', run, { job: jobOf(2) });
-    let running = true;
-    const ended = (handle.result() as Promise<RunRecord>).finally(() => (running = false));
-    let strikes = 0;
-    while (running && strikes < times) {
-      if ((await keys()) > 0) {
-        await strike();
-        strikes++;
-      }
-      await sleep(40);
-    }
-    const record = await ended;
-    expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
-    expect(strikes).toBeGreaterThan(0);
-    return record.weightsSha256!;
-  }
+  const struckBy = (run: string, times: number, strike: () => Promise<unknown>) =>
+    struck(engine, { run, job: jobOf(dataUri, 2), times, busy: async () => (await keys()) > 0, strike });
 
   it('gives the same weights as over files, for 1, 3 and 4 workers, and leaves nothing behind', async () => {
     for (const workers of [1, 3, 4]) expect(await digestOf(`redis-${workers}`, workers)).toBe(overFiles);
@@ -66,7 +79,7 @@ redisServer.describe('training over Redis on real processes', (binary) => {
   });
 
   it('gives the same weights when everything in it is flushed in mid-round', async () => {
-    expect(await struck('flushed', 3, () => redis.run('FLUSHALL'))).toBe(overFiles);
+    expect(await struckBy('flushed', 3, () => redis.run('FLUSHALL'))).toBe(overFiles);
   });
 
   it('gives the same weights when the server is killed in mid-round and starts again, empty', async () => {
@@ -75,7 +88,7 @@ redisServer.describe('training over Redis on real processes', (binary) => {
       await sleep(300);
       await redis.start();
     };
-    expect(await struck('restarted', 1, restart)).toBe(overFiles);
+    expect(await struckBy('restarted', 1, restart)).toBe(overFiles);
   });
 
   it('gives the same weights when the server is away for longer than anybody waits for it', async () => {
@@ -84,7 +97,7 @@ redisServer.describe('training over Redis on real processes', (binary) => {
       await sleep(13_000);
       await redis.start();
     };
-    expect(await struck('away', 1, outage)).toBe(overFiles);
+    expect(await struckBy('away', 1, outage)).toBe(overFiles);
   });
 
   it('does not start on an exchange that refuses it or is not there, and says why', async () => {
@@ -93,6 +106,55 @@ redisServer.describe('training over Redis on real processes', (binary) => {
     );
     await expect(engine.restartWorker({ SMLT_EXCHANGE_URI: 'redis://127.0.0.1:1' })).rejects.toThrow(
       /StoreUnavailable: opening the exchange at Redis 127\.0\.0\.1:1: .*ECONNREFUSED.*check the address and that the server runs/,
+    );
+  });
+});
+
+s3Server.describe('training over S3 on real processes', (binary) => {
+  let engine: Engine;
+  let server: S3Server;
+  let dataUri: string;
+  let overFiles: string;
+  let exchangeUri: string;
+  beforeAll(async () => {
+    server = await startVersitygw(binary);
+    exchangeUri = `s3://${server.bucket}/exchange?region=us-east-1&endpoint=${encodeURIComponent(server.endpoint)}`;
+    engine = await startEngine({ environment: server.env as Record<string, string> });
+    dataUri = writeQuarters(join(engine.home, 'data', 'train'), 512, 1);
+    overFiles = (await trained(engine, 'over-files', jobOf(dataUri, 2))).weightsSha256!;
+    engine.killWorker();
+    await engine.restartWorker({ SMLT_EXCHANGE_URI: exchangeUri });
+  });
+  afterAll(async () => {
+    await engine?.close();
+    await server?.stop();
+  });
+  const values = () =>
+    readdirSync(server.folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name));
+
+  it('gives the same weights as over files, and leaves nothing behind', async () => {
+    expect((await trained(engine, 's3-3', jobOf(dataUri, 3))).weightsSha256).toBe(overFiles);
+    expect(values()).toEqual([]);
+  });
+
+  it('gives the same weights when objects are lost and the server is killed in mid-round', async () => {
+    let strikes = 0;
+    const strike = async () => {
+      for (const path of values()) rmSync(path, { force: true });
+      if (strikes++ !== 1) return;
+      await server.kill();
+      await sleep(300);
+      await server.start();
+    };
+    const busy = async () => values().length > 0;
+    expect(await struck(engine, { run: 'struck', job: jobOf(dataUri, 2), times: 3, busy, strike })).toBe(overFiles);
+  });
+
+  it('does not start on a bucket that is not there, and says why', async () => {
+    await expect(engine.restartWorker({ SMLT_EXCHANGE_URI: exchangeUri.replace(server.bucket, 'no-such-bucket') })).rejects.toThrow(
+      /StoreDenied: opening the exchange at http:.*there is no bucket 'no-such-bucket'; create it/,
     );
   });
 });
