@@ -53,7 +53,7 @@ export const escapeXml = (text: string): string => text.replace(/[&<>]/g, (char)
 /**
  * Requests to one bucket, for values of the exchange: bodies are sent from their views and read into their reader's memory.
  * 1. A body is signed as UNSIGNED-PAYLOAD over TLS or loopback, where nobody can change it on its way and the frame's own
- *    CRC-32 finds damage; over a plain network its SHA-256 is signed.
+ *    checksum finds damage; over a plain network its SHA-256 is signed.
  * 2. Connections are made as they are needed, kept, and never more than `maxSockets`.
  * 3. One attempt a call: whoever calls decides what to try again.
  */
