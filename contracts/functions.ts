@@ -33,7 +33,7 @@ export const PrepareAnswer = z.object({
   forwardFlopsPerSample: z.number(),
   dataSha256: z.string(),
   samples: z.int(),
-  /** Measured where the model is no graph that could be counted: one sample's gradient on one vCPU, and a cold start. */
+  /** Measured when the program was prepared: one sample's gradient on one vCPU, and, where it is not the usual one, a cold start. */
   gradientMsPerSample: z.number().optional(),
   coldStartMs: z.number().optional(),
   python: PythonRuntime.optional(),

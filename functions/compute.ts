@@ -43,15 +43,15 @@ export interface BuildRequest {
 export interface Built {
   readonly program: ProgramDraft;
   readonly files: ReadonlyMap<string, Uint8Array>;
-  /** What could only be measured; left out where it can be counted. */
-  readonly measured?: Measured;
+  /** What counting tells too little of, or nothing. */
+  readonly measured: Measured;
 }
 export const Measured = z.object({
-  peakMemoryMib: z.number(),
-  gradientMsPerSample: z.number(),
-  coldStartMs: z.number(),
+  peakMemoryMib: z.number().optional(),
+  gradientMsPerSample: z.number().optional(),
+  coldStartMs: z.number().optional(),
   /** What the user should know. */
-  notes: z.array(z.string()),
+  notes: z.array(z.string()).optional(),
 });
 export type Measured = z.output<typeof Measured>;
 export interface Weights {

@@ -6,6 +6,7 @@ import { buildProgram, inferenceModel } from '../training/prepare';
 import { decodeSafetensors } from '../training/safetensors';
 import { cpuClass, hasChannelBlocks, openForward, openModel, openTraining } from '../training/runtime';
 import type { Compute } from './compute';
+import { gradientMsPerSample } from './micro-probe';
 import { readGraph } from './program';
 import type { Stores } from './world';
 
@@ -13,9 +14,11 @@ import type { Stores } from './world';
 export const onnxCompute: Compute = {
   cpuClass,
   peakRssMib: () => process.resourceUsage().maxRSS / 1_024,
-  async build({ stores, request, data: { manifest } }) {
-    const { featureShape, features, target } = manifest;
-    return buildProgram({ ...request, model: await modelOf(stores, request.model), featureShape, features, target });
+  async build({ stores, request, data }) {
+    const { featureShape, features, target } = data.manifest;
+    const built = buildProgram({ ...request, model: await modelOf(stores, request.model), featureShape, features, target });
+    const msPerSample = await gradientMsPerSample(built.program, built.files, data, functionMemoryMib());
+    return { ...built, measured: msPerSample === undefined ? {} : { gradientMsPerSample: msPerSample } };
   },
   async openLane(store, program, samples) {
     const graph = ((await hasChannelBlocks()) ? program.blockedGraphs?.[samples] : undefined) ?? program.trainingGraphs[samples];
@@ -30,6 +33,9 @@ export const onnxCompute: Compute = {
     new Map([['model.onnx', inferenceModel(await readGraph(store, program.forwardGraph), program, params, buffers)]]),
   openModel: async (store, { featureShape }, named) => openModel(await store.get(named('model.onnx')), featureShape),
 };
+
+/** Source: AWS Lambda documentation, "Defined runtime environment variables". */
+const functionMemoryMib = () => Number(process.env['AWS_LAMBDA_FUNCTION_MEMORY_SIZE'] ?? NaN);
 
 /** All files of a job's model, read. */
 async function modelOf(stores: Stores, model: Model): Promise<Parameters<typeof buildProgram>[0]['model']> {

@@ -33,16 +33,16 @@ export async function prepareProgram(world: World, request: PrepareRequest): Pro
   // Last: a program that can be read has all its files.
   await store.putValue(named('program.json'), jsonBytes(program));
   // Measured once: whoever prepares the same program again gets the same answer, so that a resumed run finds its stages.
-  const measurement = measured && Measured.parse(jsonOf(await store.decide(named('measured.json'), jsonBytes(measured))));
+  const { peakMemoryMib, ...timed } = Measured.parse(jsonOf(await store.decide(named('measured.json'), jsonBytes(measured))));
   return {
     programDigest: digest,
     paramCount: program.paramCount,
     bufferCount: program.bufferCount,
-    peakMemoryMib: program.peakMemoryMib,
+    peakMemoryMib: peakMemoryMib ?? program.peakMemoryMib,
     forwardFlopsPerSample: program.forwardFlopsPerSample,
     dataSha256: data.manifest.sha256,
     samples: data.manifest.samples,
-    ...measurement,
+    ...timed,
   };
 }
 

@@ -94,7 +94,7 @@ function nextProbe(
   if (probesLeft === 0) return finish(`${probes} short rounds have shown enough`);
   if (probes === 0) {
     const plan = asProbe(target, remainingSteps);
-    return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined, input.earlier.length > 0) };
+    return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined, basisOf(input)) };
   }
   const spentMs = observations.reduce((sum, observation) => sum + observation.wallMs * observation.merged, 0);
   const { wholeGoal } = input;
@@ -134,6 +134,14 @@ function nextProbe(
   if (next.gain < PROBE_MIN_GAIN) return finish(`another look would gain less than ${PROBE_MIN_GAIN * 100} %`);
   return { kind: 'probe', plan: next.probe, reason: explainProbe(next.probe, target, next.gain) };
 }
+
+/** What a first choice rests on. */
+const basisOf = ({ earlier, program }: DecisionInput): string =>
+  earlier.length > 0
+    ? 'what an earlier run of this program saw'
+    : program.gradientMsPerSample === undefined
+      ? 'the size of the model and the batch'
+      : 'the time that one gradient took';
 
 /** A probe is short, yet at least a second where steps are: the first steps of an instance are compiled as they run. */
 function asProbe(plan: Plan, remainingSteps: number): Plan {

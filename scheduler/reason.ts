@@ -17,10 +17,9 @@ export function explainRun(chosen: Plan, plans: readonly Plan[], all: readonly P
   return `${what}${chance(prediction.feasibility, input)}; ${against(chosen, plans, all, input)}${moved(drift)}.`;
 }
 
-export function explainProbe(probe: Plan, target: Plan, gain: number | undefined, remembered = false): string {
+export function explainProbe(probe: Plan, target: Plan, gain: number | undefined, basis = 'the model'): string {
   const what = `Trying ${formatShape(probe.allocation)} for ${formatCount(probe.allocation.steps, 'step')} that count`;
-  if (gain === undefined)
-    return `${what}: by ${remembered ? 'what an earlier run of this program saw' : 'the size of the model and the batch'} it should do best, at about ${formatDuration(probe.stepMs)} a step.`;
+  if (gain === undefined) return `${what}: by ${basis} it should do best, at about ${formatDuration(probe.stepMs)} a step.`;
   if (same(probe, target)) return `${what}: by what was seen so far it should do best, and nobody has tried it yet.`;
   return `${what}: it may beat ${formatShape(target.allocation)}, with an expected gain of ${(gain * 100).toFixed(0)} %.`;
 }

@@ -54,6 +54,15 @@ describe('prepare', () => {
     for (const file of [stored.forwardGraph, stored.initialParams, stored.trainingGraphs[4]]) expect(await rig.store.head(file)).toBeDefined();
   });
 
+  it('times a gradient once: a larger model takes longer, and who asks again gets the same answer', async () => {
+    const layers = ['flatten', { dense: 1_024 }, 'relu', { dense: 1_024 }, 'relu', { dense: 4 }];
+    const [small, large, again] = [request(), { ...request(), model: { layers } }, request()];
+    const msOf = async (each: object) => answered(await prepare(each, context)).gradientMsPerSample!;
+    const smallMs = await msOf(small);
+    expect(await msOf(large)).toBeGreaterThan(5 * smallMs);
+    expect(await msOf(again)).toBe(smallMs);
+  });
+
   it('gives another seed another digest', async () => {
     const [first, second] = [await prepare(request(), context), await prepare({ ...request(), seed: 2 }, context)].map(answered);
     expect(first!.programDigest).not.toBe(second!.programDigest);
