@@ -12,7 +12,8 @@ import {
   SWITCH_MIN_GAIN,
   TIE,
 } from './constants';
-import { normalCdf, normalPdf, Z80, Z95 } from './normal';
+import { gainOfLook } from './gain';
+import { Z80, Z95 } from './normal';
 import { planGoalOf, violationOf, type Plan } from './plan';
 
 const other = (plan: Plan, minimize: 'cost' | 'time') =>
@@ -52,21 +53,17 @@ export function worthSwitching(current: Plan, target: Plan, switches: number): b
   return target.objective < current.objective * (1 - SWITCH_MIN_GAIN) && target.prediction.feasibility >= Math.min(feasibility, ACCEPT_FEASIBILITY);
 }
 
-/**
- * Expected gain of looking at a plan, as a share of the target's objective (its logarithm): the plan must turn out better,
- * and well enough within its limits to be accepted afterwards. Time and cost go with the same step time, so both conditions
- * are bounds of one normal variable z: the integral of (better - z) over z below both. Source: Gardner et al. 2014 for the
- * idea (constrained expected improvement), here with the margin that the acceptance asks for.
- */
+/** Expected gain of looking at a plan instead of running the target, as a share of the target's objective. */
 export function probeGain(plan: Plan, target: Plan): number {
   // Without an accepted target, being allowed at all is worth more than any improvement.
   const isRescue = target.prediction.feasibility < ACCEPT_FEASIBILITY;
-  const better = Math.max(Math.log(target.objective / plan.objective), isRescue ? RESCUE_GAIN : -Infinity);
-  const sdAfter = Math.min(plan.logSd, SEEN_LOG_SD);
-  const sd = Math.sqrt(Math.max(plan.logSd ** 2 - sdAfter ** 2, 1e-8));
-  const room = -Math.log(violationOf(plan)) - ACCEPT_Z * sdAfter;
-  const most = Math.min(better, room) / sd;
-  return Math.max(0, better * normalCdf(most) + sd * normalPdf(most));
+  return gainOfLook({
+    better: Math.max(Math.log(target.objective / plan.objective), isRescue ? RESCUE_GAIN : -Infinity),
+    room: -Math.log(violationOf(plan)),
+    logSd: plan.logSd,
+    logSdAfter: SEEN_LOG_SD,
+    acceptZ: ACCEPT_Z,
+  });
 }
 /** What is left to doubt at a plan that was looked at. */
 const SEEN_LOG_SD = 0.05;

@@ -5,7 +5,9 @@ export { DecisionInput, Decision, Observation, ResolvedGoal } from '../contracts
 export { suggestTrial, type PastTrial, type TrialRequest } from './tune/sampler';
 export { medianPrune, type Rung } from './tune/prune';
 export { withParameters, type ParameterValue, type ParameterValues } from './tune/space';
-export { createOptimizer, OptimizerGoal, Trial, type Optimizer, type OptimizerOptions, type Suggestion, type TimeModel } from './optimizer/optimizer';
+export { createOptimizer, type Optimizer, type OptimizerOptions, type Suggestion, type TimeModel } from './optimizer/optimizer';
+export { OptimizerGoal } from './optimizer/goal';
+export { Trial } from './optimizer/trial';
 export { Space, SpaceOption } from './optimizer/space';
 export { judgeCurve, bestPoint, type EndRules, type Verdict } from './curve/judge';
 export { predictFrontier } from './frontier';

@@ -1,5 +1,5 @@
 import { LEAST_NOISE, NOISE_MARGIN } from '../constants';
-import { gaussianProcess } from '../model/matern';
+import { gaussianProcess, type Process, type ProcessPoint } from '../model/matern';
 import { nnls } from '../model/nnls';
 
 /** One measured point of an unknown surface. */
@@ -36,28 +36,36 @@ export function fitSurface(points: readonly SurfacePoint[], noise: number): Surf
       features.reduce((sum, phi, i) => sum + phi * theta[i]!, 0),
     );
   const residuals = points.map(({ features, at, value }) => ({ at, value: Math.log(value / law(features)), noise: sd }));
-  const { amplitude, length } = likeliest(residuals);
-  const process = gaussianProcess(residuals, amplitude, length);
+  const processes = likeliest(residuals);
   return (features, at) => {
-    const { mean, variance } = process.predict(at);
-    return { median: law(features) * Math.exp(mean), logSd: Math.sqrt(variance + sd * sd) };
+    let mean = 0;
+    let square = 0;
+    for (const { weight, process } of processes) {
+      const predicted = process.predict(at);
+      mean += weight * predicted.mean;
+      square += weight * (predicted.mean ** 2 + predicted.variance);
+    }
+    return { median: law(features) * Math.exp(mean), logSd: Math.sqrt(Math.max(0, square - mean * mean) + sd * sd) };
   };
 }
 /** What the law may miss: the process is there for the rest. */
 const LAW_SD = 0.15;
+/** Processes less likely than this beside the best are left out. */
+const LEAST_WEIGHT = 0.05;
 
 const geometricMean = (values: readonly number[]) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
-/** Maximum a posteriori over a small grid. Source: Rasmussen and Williams 2006, equation 5.8. */
-function likeliest(points: readonly { at: readonly number[]; value: number; noise: number }[]): { amplitude: number; length: number } {
-  let chosen = { amplitude: 0.25, length: 0.6 };
-  let most = -Infinity;
-  for (const amplitude of AMPLITUDES) {
-    for (const length of LENGTHS) {
+/** Processes of several amplitudes and lengths, weighted by evidence and a preference for the middle. Source: Rasmussen and Williams 2006, equation 5.8. */
+function likeliest(points: readonly ProcessPoint[]): { weight: number; process: Process }[] {
+  const all = AMPLITUDES.flatMap((amplitude) =>
+    LENGTHS.map((length) => {
       const preference = -0.5 * (Math.log(amplitude / 0.4) / 0.7) ** 2 - 0.5 * (Math.log(length / 0.5) / 0.7) ** 2;
-      const score = gaussianProcess(points, amplitude, length).logEvidence + preference;
-      if (score > most) [chosen, most] = [{ amplitude, length }, score];
-    }
-  }
-  return chosen;
+      const process = gaussianProcess(points, amplitude, length);
+      return { process, score: process.logEvidence + preference };
+    }),
+  );
+  const most = Math.max(...all.map(({ score }) => score));
+  const kept = all.map(({ process, score }) => ({ process, weight: Math.exp(score - most) })).filter(({ weight }) => weight >= LEAST_WEIGHT);
+  const total = kept.reduce((sum, { weight }) => sum + weight, 0);
+  return kept.map(({ process, weight }) => ({ process, weight: weight / total }));
 }

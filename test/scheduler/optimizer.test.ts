@@ -1,99 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createOptimizer, type Suggestion, type Trial } from '../../scheduler';
+import { runInNewContext } from 'node:vm';
+import { smltGeneral } from '../../bench/scheduler/general';
+import { summarise } from '../../bench/scheduler/statistics';
+import { cherryPickRows, judge, scoutRows, tablesOf, useOf, type Table } from '../../bench/scheduler/tables';
+import * as scheduler from '../../scheduler';
+import { createOptimizer, type OptimizerOptions, type Suggestion, type Trial } from '../../scheduler';
 import { normalCdf, normalPdf } from '../../scheduler/normal';
 import { uniformStream } from '../../scheduler/random';
 
-/** One real configuration: what it took, and its price by the second. Null: it never finished. */
-interface Row {
-  readonly allocation: Record<string, number | string>;
-  readonly seconds: number | null;
-  readonly usdPerSecond: number;
-}
-interface Problem {
-  readonly rows: readonly Row[];
-  readonly goal: { minimize: 'cost'; deadlineMs: number } | { minimize: 'time'; budgetUsd: number };
-  readonly seed: number;
-}
-interface Outcome {
-  readonly regret: number | null;
-}
-
-const read = (file: string) => JSON.parse(readFileSync(join(__dirname, 'fixtures', file), 'utf8'));
-const VCPUS: Record<string, number> = { large: 2, xlarge: 4, '2xlarge': 8 };
-const GIB_PER_VCPU: Record<string, number> = { c4: 1.9, m4: 4, r4: 7.6 };
-
-function scout(): Row[][] {
-  const { surfaces, price } = read('scout-spark-hadoop.json') as {
-    surfaces: Record<string, [string, number, number | null, number][]>;
-    price: Record<string, number>;
-  };
-  return Object.values(surfaces).map((rows) =>
-    rows.map(([vm, workers, seconds]) => {
-      const [family, size] = vm.split('.') as [string, string];
-      return {
-        allocation: { family, vcpus: VCPUS[size]!, gibPerVcpu: GIB_PER_VCPU[family]!, workers },
-        seconds,
-        usdPerSecond: (price[vm]! * workers) / 3_600,
-      };
-    }),
-  );
-}
-function cherryPick(): Row[][] {
-  const { surfaces } = read('cherrypick.json') as { surfaces: Record<string, [string, number, number, number, number, number][]> };
-  return Object.values(surfaces).map((rows) =>
-    rows.map(([vm, vcpus, ramGb, workers, seconds, usd]) => ({
-      allocation: { family: vm.split('.')[0]!, vcpus, gibPerVcpu: ramGb / vcpus, workers },
-      seconds,
-      usdPerSecond: usd / seconds,
-    })),
-  );
-}
-
-const quantile = (values: readonly number[], share: number) =>
-  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(share * values.length))]!;
-const costOf = (row: Row) => row.usdPerSecond * row.seconds!;
-const objectiveOf = (row: Row, { goal }: Problem) => (goal.minimize === 'cost' ? costOf(row) : row.seconds!);
-const keeps = (row: Row, { goal }: Problem) =>
-  row.seconds !== null && (goal.minimize === 'cost' ? row.seconds * 1_000 <= goal.deadlineMs : costOf(row) <= goal.budgetUsd);
-
-/** Limits that 20 to 65 % of the configurations keep, for both goals. */
-function problemsOf(surfaces: readonly Row[][]): Problem[] {
-  return surfaces.flatMap((rows) => {
-    const done = rows.filter((row) => row.seconds !== null);
-    return [0.2, 0.35, 0.5, 0.65].flatMap((share, seed): Problem[] => [
-      {
-        rows,
-        seed,
-        goal: {
-          minimize: 'cost',
-          deadlineMs:
-            1_000 *
-            quantile(
-              done.map((row) => row.seconds!),
-              share,
-            ),
-        },
-      },
-      { rows, seed, goal: { minimize: 'time', budgetUsd: quantile(done.map(costOf), share) } },
-    ]);
-  });
-}
-function judge(row: Row, problem: Problem): Outcome {
-  if (!keeps(row, problem)) return { regret: null };
-  const best = Math.min(...problem.rows.filter((each) => keeps(each, problem)).map((each) => objectiveOf(each, problem)));
-  return { regret: objectiveOf(row, problem) / best - 1 };
-}
-function summary(outcomes: readonly Outcome[]) {
-  const regrets = outcomes.flatMap(({ regret }) => (regret === null ? [] : [regret]));
-  return { median: quantile(regrets, 0.5), violations: 1 - regrets.length / outcomes.length };
-}
-
-function play(problem: Problem, maxProbes: number): { last: Suggestion; trials: Trial[] } {
-  const { rows, goal, seed } = problem;
+function play({ rows, minimize, limit, seed }: Table, maxProbes: number): { last: Suggestion; trials: Trial[] } {
   const optimizer = createOptimizer({
     space: { options: rows.map(({ allocation, usdPerSecond }) => ({ allocation, usdPerSecond })), workers: 'workers', vcpus: 'vcpus' },
-    goal,
+    goal: minimize === 'cost' ? { minimize, deadlineMs: limit * 1_000 } : { minimize, budgetUsd: limit },
     seed,
     maxProbes,
   });
@@ -101,56 +20,86 @@ function play(problem: Problem, maxProbes: number): { last: Suggestion; trials: 
   for (;;) {
     const last = optimizer.suggest(trials);
     if (last.kind !== 'probe') return { last, trials };
-    const row = rows.find(({ allocation }) => allocation === last.allocation || JSON.stringify(allocation) === JSON.stringify(last.allocation))!;
-    trials.push(row.seconds === null ? { allocation: row.allocation, failed: true } : { allocation: row.allocation, timeMs: row.seconds * 1_000 });
+    const { allocation, seconds } = rows.find((row) => JSON.stringify(row.allocation) === JSON.stringify(last.allocation))!;
+    trials.push(seconds === null ? { allocation, failed: true } : { allocation, timeMs: seconds * 1_000 });
   }
 }
-const withOurs = (problem: Problem): Outcome => {
-  const { last } = play(problem, 8);
-  return judge(
-    problem.rows.find(({ allocation }) => JSON.stringify(allocation) === JSON.stringify(last.allocation))!,
-    problem,
-  );
-};
-const bestSeen = (seen: readonly Row[], problem: Problem): Row => {
-  const finished = seen.filter((row) => row.seconds !== null);
-  const kept = finished.filter((row) => keeps(row, problem));
-  return [...(kept.length > 0 ? kept : finished)].sort((a, b) => objectiveOf(a, problem) - objectiveOf(b, problem))[0] ?? seen[0]!;
-};
-const withChance = (problem: Problem): Outcome => {
-  const uniform = uniformStream(problem.seed, problem.rows.length, problem.goal.minimize.length);
-  const seen = new Set<Row>();
-  while (seen.size < 8) seen.add(problem.rows[Math.floor(uniform() * problem.rows.length)]!);
-  return judge(bestSeen([...seen], problem), problem);
-};
+/** Eight looks anywhere, then the best of what was seen. */
+function byChance(table: Table): number {
+  const { rows, seed, minimize } = table;
+  const uniform = uniformStream(seed, rows.length, minimize.length);
+  const seen = Array.from({ length: 8 }, () => Math.floor(uniform() * rows.length));
+  const kept = seen.filter((index) => useOf(table, rows[index]!) <= 1);
+  const objective = (index: number) => (minimize === 'cost' ? rows[index]!.usd : (rows[index]!.seconds ?? Infinity));
+  return (kept.length > 0 ? kept : seen).reduce((a, b) => (objective(b) < objective(a) ? b : a));
+}
 
 describe('createOptimizer', () => {
   it.each([
-    ['Scout', scout, 0.12],
-    ['CherryPick', cherryPick, 0.05],
-  ])('beats chance on the real %s surfaces with 8 looks', (_name, load, most) => {
-    const problems = problemsOf(load());
-    const ours = summary(problems.map(withOurs));
-    const chance = summary(problems.map(withChance));
-    expect(ours.median).toBeLessThan(most);
-    expect(ours.median).toBeLessThan(chance.median);
-    expect(ours.violations).toBeLessThan(0.18);
+    ['Scout', scoutRows, 9],
+    ['CherryPick', cherryPickRows, 4],
+  ])('beats chance on the real %s surfaces with 8 looks', (name, load, most) => {
+    const tables = tablesOf(name, load());
+    const ours = summarise(tables.map((table) => judge(table, smltGeneral(table, 8))));
+    const chance = summarise(tables.map((table) => judge(table, byChance(table))));
+    expect(ours.medianPercent).toBeLessThan(most);
+    expect(ours.medianPercent).toBeLessThan(chance.medianPercent);
+    expect(ours.violationsPercent).toBeLessThan(18);
   });
 
   it('never looks twice at one option, nor beyond its allowance, and repeats itself', () => {
-    for (const problem of problemsOf(cherryPick()).slice(0, 6)) {
-      const first = play(problem, 6);
+    for (const table of tablesOf('CherryPick', cherryPickRows()).slice(0, 6)) {
+      const first = play(table, 6);
       expect(first.trials.length).toBeLessThanOrEqual(6);
       expect(new Set(first.trials.map(({ allocation }) => JSON.stringify(allocation))).size).toBe(first.trials.length);
-      expect(play(problem, 6)).toEqual(first);
+      expect(play(table, 6)).toEqual(first);
     }
   });
 
   it('says infeasible when no option comes near the limit, and names the nearest', () => {
-    const rows = cherryPick()[0]!;
-    const { last } = play({ rows, seed: 1, goal: { minimize: 'cost', deadlineMs: 1_000 } }, 8);
+    const rows = cherryPickRows()[0]!;
+    const { last } = play({ name: 'kmeans', rows, seed: 1, minimize: 'cost', limit: 1, noise: 0 }, 8);
     expect(last.kind).toBe('infeasible');
     expect(last.prediction.feasibility).toBeLessThan(0.05);
+    const fastest = Math.min(...rows.map(({ seconds }) => seconds!));
+    const named = rows.find(({ allocation }) => JSON.stringify(allocation) === JSON.stringify(last.allocation))!;
+    expect(named.seconds! / fastest).toBeLessThan(1.5);
+  });
+
+  it('takes every combination of dimensions, words among them, and learns prices from observations', () => {
+    const optimizer = createOptimizer({
+      space: { dimensions: { workers: [1, 2, 4, 8, 16], disk: ['hdd', 'ssd'] }, workers: 'workers', limits: { maxWorkers: 8 } },
+      goal: { minimize: 'cost', deadlineMs: 30_000 },
+      seed: 3,
+      maxProbes: 8,
+    });
+    const timeMsOf = (n: number, disk: unknown) => (disk === 'ssd' ? 1 : 3) * (4_000 + 80_000 / n);
+    const trials: Trial[] = [];
+    for (;;) {
+      const { kind, allocation } = optimizer.suggest(trials);
+      const workers = Number(allocation['workers']);
+      expect(workers).toBeLessThanOrEqual(8);
+      if (kind !== 'probe') {
+        expect(allocation).toEqual({ workers: 4, disk: 'ssd' });
+        return;
+      }
+      const timeMs = timeMsOf(workers, allocation['disk']);
+      trials.push({ allocation, timeMs, costUsd: 1e-6 * workers * timeMs });
+    }
+  });
+
+  it('weighs an hour in dollars where it is told to', () => {
+    const options = [1, 2, 4, 8, 16, 32].map((workers) => ({ allocation: { workers }, usdPerSecond: (0.1 * workers ** 1.2) / 3_600 }));
+    const model = () => (option: { allocation: Record<string, number | string> }) => ({
+      timeMs: 3_600_000 * (0.05 + 1 / Number(option.allocation['workers'])),
+      logSd: 0.02,
+    });
+    const chosen = (usdPerHour: number) =>
+      Number(
+        createOptimizer({ space: { options }, goal: { minimize: { usdPerHour } }, model, seed: 1, maxProbes: 0 }).suggest([]).allocation['workers'],
+      );
+    expect(chosen(0.01)).toBeLessThanOrEqual(2);
+    expect(chosen(100)).toBe(32);
   });
 
   it('works without workers, speeds or prices, on any table of numbers', () => {
@@ -178,28 +127,76 @@ describe('createOptimizer', () => {
     expect(optimizer.suggest([])).toMatchObject({ kind: 'probe', allocation: { workers: 8 } });
   });
 
+  const small: OptimizerOptions = {
+    space: { options: [1, 2, 4].map((n) => ({ allocation: { n } })), workers: 'n' },
+    goal: { minimize: 'time' },
+    seed: 1,
+  };
+  const suggest = (change: Partial<OptimizerOptions>, observations: readonly unknown[] = []) =>
+    createOptimizer({ ...small, ...change }).suggest(observations as Trial[]);
   it.each([
-    ['an empty space', () => createOptimizer({ space: { options: [] }, goal: { minimize: 'time' }, seed: 1 })],
+    ['an empty space', /at least one option/, () => suggest({ space: { options: [] } })],
+    ['a space without options', /either `options` or `dimensions`/, () => suggest({ space: {} })],
+    ['an option twice', /is there twice/, () => suggest({ space: { options: [{ allocation: { n: 1 } }, { allocation: { n: 1 } }] } })],
+    ['a role whose setting is not there', /`vcpus` names the setting “cores”/, () => suggest({ space: { ...small.space, vcpus: 'cores' } })],
     [
-      'a deadline of zero',
-      () => createOptimizer({ space: { options: [{ allocation: { n: 1 } }] }, goal: { minimize: 'time', deadlineMs: 0 }, seed: 1 }),
+      'limits that contradict',
+      /at least 8 workers, at most 4/,
+      () => suggest({ space: { ...small.space, limits: { minWorkers: 8, maxWorkers: 4 } } }),
+    ],
+    ['limits that leave nothing', /no option has 8 to/, () => suggest({ space: { ...small.space, limits: { minWorkers: 8 } } })],
+    [
+      'a price that is missing',
+      /no price \(usdPerSecond\) for \{"n":2\}/,
+      () => suggest({ space: { options: [{ allocation: { n: 1 }, usdPerSecond: 1 }, { allocation: { n: 2 } }] } }),
     ],
     [
-      'a time that is not a number',
+      'no price at all where the goal counts dollars',
+      /no price for/,
+      () => suggest({ goal: { minimize: 'cost' } }, [{ allocation: { n: 1 }, timeMs: 5 }]),
+    ],
+    ['a deadline of zero', /more than 0/, () => suggest({ goal: { minimize: 'time', deadlineMs: 0 } })],
+    ['a budget of zero', /more than 0/, () => suggest({ goal: { minimize: 'time', budgetUsd: 0 } })],
+    ['a deadline before now', /passed 5 ms ago/, () => suggest({ goal: { minimize: 'cost', deadlineAtMs: 95 }, nowMs: 100 })],
+    ['a moment without now', /nowMs/, () => suggest({ goal: { minimize: 'cost', deadlineAtMs: 95 } })],
+    ['a time that is not a number', /observation 0/, () => suggest({}, [{ allocation: { n: 1 }, timeMs: NaN }])],
+    [
+      'a time of zero',
+      /observation 1/,
       () =>
-        createOptimizer({ space: { options: [{ allocation: { n: 1 } }] }, goal: { minimize: 'time' }, seed: 1 }).suggest([
-          { allocation: { n: 1 }, timeMs: NaN },
+        suggest({}, [
+          { allocation: { n: 1 }, timeMs: 1 },
+          { allocation: { n: 1 }, timeMs: 0 },
         ]),
     ],
+    ['an observation of another space', /\{"n":3\} is not in the space/, () => suggest({}, [{ allocation: { n: 3 }, timeMs: 1 }])],
     [
-      'a trial of another space',
-      () =>
-        createOptimizer({ space: { options: [{ allocation: { n: 1 } }] }, goal: { minimize: 'time' }, seed: 1 }).suggest([
-          { allocation: { n: 2 }, timeMs: 1 },
-        ]),
+      'an observation of another program',
+      /“v1”, expected “v2”/,
+      () => suggest({ programVersion: 'v2' }, [{ allocation: { n: 1 }, timeMs: 1, programVersion: 'v1' }]),
     ],
-  ])('refuses %s', (_what, act) => {
-    expect(act).toThrow(expect.objectContaining({ code: 'InvalidSpec' }));
+    ['a model that says NaN', /the model says timeMs NaN/, () => suggest({ model: () => () => ({ timeMs: NaN, logSd: 1 }) })],
+    [
+      'a space where all has failed',
+      /all 3 options/,
+      () =>
+        suggest(
+          {},
+          [1, 2, 4].map((n) => ({ allocation: { n }, failed: true })),
+        ),
+    ],
+    ['looks below zero', /maxProbes -1/, () => suggest({ maxProbes: -1 })],
+  ])('refuses %s, and says what was expected', (_what, message, act) => {
+    expect(act).toThrow(expect.objectContaining({ code: 'InvalidSpec', message: expect.stringMatching(message) }));
+  });
+
+  it('does what its page shows', () => {
+    const page = readFileSync(join(__dirname, '..', '..', 'docs', 'scheduler.md'), 'utf8');
+    const code = /```js\n(const \{ createOptimizer[\s\S]*?)```/.exec(page)![1]!;
+    const lines: string[] = [];
+    runInNewContext(code, { require: () => scheduler, console: { log: (line: string) => lines.push(line) } });
+    expect(lines.at(-1)).toMatch(/^run /);
+    expect(page).toContain(lines.at(-1)!);
   });
 });
 
