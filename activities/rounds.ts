@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
 import type { WeightsReference } from '../contracts/functions';
@@ -55,15 +56,16 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
       const { recipeBody } = await readContext(store, { ...weights, recipe: manifest.recipe });
       const program = await readRecord(store, Program, names.program(recipeBody.programDigest, 'program.json'));
       if (checkpoint.kind === 'initial') return sha256Hex(await store.get(program.initialParams), await store.get(program.initialBuffers));
-      const params = await Promise.all(
-        filledRanges(checkpoint.rangeBorders).map(async (range) =>
+      // Range by range: a large model need not lie in this process's memory.
+      const hash = createHash('sha256');
+      for (const range of filledRanges(checkpoint.rangeBorders))
+        hash.update(
           checkpoint.averaged
             ? (await store.get(names.checkpointState(checkpoint, checkpoint.step, range))).subarray(-(range.end - range.start) * BYTES)
-            : store.get(names.checkpointParams(checkpoint, checkpoint.step, range)),
-        ),
-      );
+            : await store.get(names.checkpointParams(checkpoint, checkpoint.step, range)),
+        );
       const state = await store.get(names.checkpointState(checkpoint, checkpoint.step, extraRange(program.paramCount, program.bufferCount)));
-      return sha256Hex(...params, state.subarray(0, program.bufferCount * BYTES));
+      return hash.update(state.subarray(0, program.bufferCount * BYTES)).digest('hex');
     },
   };
 }
@@ -126,15 +128,25 @@ async function rescueNewest(store: ObjectStore, exchange: Exchange, plan: RoundP
   const seen = new Set((await exchange.list(names.steps(plan))).map((name) => Number(name.slice(names.steps(plan).length).split('/')[0])));
   const candidates = [...seen].filter((step) => step > plan.first && step <= plan.last).sort((a, b) => b - a);
   for (const step of candidates) {
-    const values = await Promise.all(wholeNames(plan, step, shape).map((name) => exchange.get(name)));
-    if (values.some((value) => value === undefined)) continue;
-    const kept = checkpointNames(plan, step, shape);
-    await Promise.all(kept.map((name, i) => store.putValue(name, values[i]!)));
-    return manifestAt(store, plan, step);
+    if (await copyStep(store, exchange, wholeNames(plan, step, shape), checkpointNames(plan, step, shape))) return manifestAt(store, plan, step);
   }
   const { run, track, recipe, round, first, start } = plan;
   const rangeBorders = start.kind === 'stored' ? start.rangeBorders : plan.cut.rangeBorders;
   return { formatVersion: 1, run, track, recipe, round, step: first, rangeBorders, start, loss: null, objects: [] };
+}
+
+/**
+ * Makes a step durable, one value after the other: a large model need not lie in this process's memory. False when a value
+ * is not there; those that were copied before it are right all the same.
+ */
+async function copyStep(store: ObjectStore, exchange: Exchange, from: readonly string[], to: readonly string[]): Promise<boolean> {
+  if (!(await exchange.present(from)).every(Boolean)) return false;
+  for (const [i, name] of from.entries()) {
+    const value = await exchange.get(name);
+    if (value === undefined) return false;
+    await store.putValue(to[i]!, value);
+  }
+  return true;
 }
 
 /** Mean losses of the steps of the window that `step` closes; NaN where no step has been. */

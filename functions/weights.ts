@@ -6,52 +6,55 @@ import { SmltError } from '../contracts/errors';
 import { extraRange, filledRanges, LOSSES_KEPT } from '../contracts/step-names';
 import type { ObjectStore } from '../storage/object-store';
 import { resetCounters } from '../training/plateau';
-import { floatsOf, jsonOf } from './bytes';
+import { bytesOf, floatsOf, jsonOf } from './bytes';
 
 /** A checkpoint's parameters, put together from the ranges it was written in. */
 export async function readParams(store: ObjectStore, program: Program, from: Checkpoint, into: Float32Array): Promise<void> {
   if (from.kind === 'initial') {
-    into.set(floatsOf(await store.get(program.initialParams)));
+    await store.getInto(program.initialParams, bytesOf(into));
     return;
   }
   await Promise.all(
-    filledRanges(from.rangeBorders).map(async (range) => {
-      into.set(floatsOf(await store.get(names.checkpointParams(from, from.step, range))), range.start);
-    }),
+    filledRanges(from.rangeBorders).map((range) =>
+      store.getInto(names.checkpointParams(from, from.step, range), bytesOf(into.subarray(range.start, range.end))),
+    ),
   );
 }
 
 /** The moving average of the weights: the last slot of each range's state. */
 async function readAverage(store: ObjectStore, from: Checkpoint & { kind: 'stored' }, into: Float32Array): Promise<void> {
-  await Promise.all(
-    filledRanges(from.rangeBorders).map(async (range) => {
-      const state = floatsOf(await store.get(names.checkpointState(from, from.step, range)));
-      into.set(state.subarray(state.length - (range.end - range.start)), range.start);
-    }),
-  );
+  // One after the other: a state may be several times as long as its parameters.
+  for (const range of filledRanges(from.rangeBorders)) {
+    const state = floatsOf(await store.get(names.checkpointState(from, from.step, range)));
+    into.set(state.subarray(state.length - (range.end - range.start)), range.start);
+  }
 }
 
 /**
  * Optimiser state of any range, cut again out of every range it was written in. Zeros where there is none: at the start,
- * and where the optimiser before kept another number of slots.
+ * and where the optimiser before kept another number of slots. In memory there is one stored range's state at a time
+ * besides, and none where the cut is the same.
  */
 export async function readSlots(store: ObjectStore, from: Checkpoint, range: Span, slots: number, into: Float32Array): Promise<void> {
   into.fill(0);
   if (from.kind === 'initial' || slots === 0) return;
   const length = range.end - range.start;
   const overlapping = filledRanges(from.rangeBorders).filter(({ start, end }) => start < range.end && range.start < end);
-  await Promise.all(
-    overlapping.map(async (stored) => {
-      const values = floatsOf(await store.get(names.checkpointState(from, from.step, stored)));
-      const storedLength = stored.end - stored.start;
-      if (values.length !== storedLength * slots) return;
-      const [start, end] = [Math.max(stored.start, range.start), Math.min(stored.end, range.end)];
-      for (let slot = 0; slot < slots; slot++) {
-        const at = slot * storedLength - stored.start;
-        into.set(values.subarray(at + start, at + end), slot * length + start - range.start);
-      }
-    }),
-  );
+  for (const stored of overlapping) {
+    const name = names.checkpointState(from, from.step, stored);
+    const storedLength = stored.end - stored.start;
+    if (stored.start === range.start && stored.end === range.end && (await store.head(name))?.bytes === into.byteLength) {
+      await store.getInto(name, bytesOf(into));
+      return;
+    }
+    const values = floatsOf(await store.get(name));
+    if (values.length !== storedLength * slots) continue;
+    const [start, end] = [Math.max(stored.start, range.start), Math.min(stored.end, range.end)];
+    for (let slot = 0; slot < slots; slot++) {
+      const at = slot * storedLength - stored.start;
+      into.set(values.subarray(at + start, at + end), slot * length + start - range.start);
+    }
+  }
 }
 
 /** Running statistics, then the loss window, then counters of the schedule; no losses at the start, or of another schedule. */

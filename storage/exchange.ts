@@ -56,10 +56,3 @@ export interface Exchange {
   expire(olderThanMs: number): Promise<void>;
   close(): Promise<void>;
 }
-
-/** A value of another length than its reader expects is no fault of the store: somebody has the name wrong. */
-export function checkRoom<T extends { readonly bytes: number }>(header: T, into: Uint8Array, name: string): T {
-  if (header.bytes !== into.byteLength)
-    throw new RangeError(`${name}: the value has ${header.bytes} bytes, its reader has room for ${into.byteLength}`);
-  return header;
-}

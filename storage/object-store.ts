@@ -19,6 +19,11 @@ export interface ObjectStore {
   replace(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** @throws {SmltError} `ObjectMissing` when nothing is stored under `name`; never for a permission or network fault. */
   get(name: string, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * Reads a value into the caller's bytes, which must have its length, and without a second copy of it in memory.
+   * What they hold after an error is nobody's. @throws {SmltError} as `get` does
+   */
+  getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** What is known of an object without reading it; undefined when it is not there. */
   head(name: string, signal?: AbortSignal): Promise<ObjectInfo | undefined>;
   /** Names under a prefix, in no promised order. */

@@ -16,3 +16,20 @@ export function cutViews(parts: readonly Uint8Array[], every: number): Uint8Arra
   }
   return cuts;
 }
+
+/** Writes what comes in pieces into views, one after the other; what lies beyond them is only counted. */
+export class Filling {
+  received = 0;
+  constructor(private readonly views: readonly Uint8Array[]) {}
+
+  take(bytes: Uint8Array): void {
+    let viewStart = 0;
+    for (const view of this.views) {
+      const from = Math.max(0, viewStart - this.received);
+      const at = Math.max(0, this.received - viewStart);
+      if (from < bytes.byteLength && at < view.byteLength) view.set(bytes.subarray(from, from + view.byteLength - at), at);
+      viewStart += view.byteLength;
+    }
+    this.received += bytes.byteLength;
+  }
+}

@@ -183,6 +183,10 @@ function countRequests(store: ObjectStore): ObjectStore & { requests: number } {
       this.requests++;
       return store.get(...args);
     },
+    getInto(...args) {
+      this.requests++;
+      return store.getInto(...args);
+    },
     head(...args) {
       this.requests++;
       return store.head(...args);

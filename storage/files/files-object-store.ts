@@ -5,7 +5,7 @@ import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SmltError } from '../../contracts/errors';
 import { checkObjectName } from '../../contracts/names';
-import { objectFrames, type Frame, type FrameHeader } from '../frame';
+import { checkRoom, objectFrames, type Frame, type FrameHeader } from '../frame';
 import type { ObjectInfo, ObjectStore } from '../object-store';
 import { checkPrefix, folderOf } from '../prefix';
 import { failedWith, fileFault, isAbsent } from './faults';
@@ -75,10 +75,14 @@ export class FilesObjectStore implements ObjectStore {
 
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array> {
     signal?.throwIfAborted();
-    const path = this.pathOf(name);
-    const value = await this.read(path);
-    if (value === undefined) throw new SmltError('ObjectMissing', `${name}: nothing is stored under this name in ${this.uri}`);
+    const value = await this.read(this.pathOf(name));
+    if (value === undefined) throw this.missing(name);
     return value;
+  }
+
+  async getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if ((await this.read(this.pathOf(name), (header) => (checkRoom(header, into, name), into))) === undefined) throw this.missing(name);
   }
 
   async head(name: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
@@ -176,11 +180,15 @@ export class FilesObjectStore implements ObjectStore {
     return this.withFile(path, async (file) => (await readHeader(file, path)).header);
   }
 
-  private async read(path: string): Promise<Uint8Array | undefined> {
+  private missing(name: string): SmltError {
+    return new SmltError('ObjectMissing', `${name}: nothing is stored under this name in ${this.uri}`);
+  }
+
+  /** @param room  where the value goes: left out, into bytes of its own */
+  private async read(path: string, room: (header: FrameHeader) => Uint8Array = ({ bytes }) => new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)) {
     return this.withFile(path, async (file) => {
       const { header } = await readHeader(file, path);
-      const value = new Uint8Array(Buffer.allocUnsafeSlow(header.bytes).buffer);
-      return objectFrames.checkValue(await readFully(file, value, objectFrames.headerBytes), header, path);
+      return objectFrames.checkValue(await readFully(file, room(header), objectFrames.headerBytes), header, path);
     });
   }
 

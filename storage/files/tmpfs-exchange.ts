@@ -17,8 +17,8 @@ import {
 import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SmltError } from '../../contracts/errors';
-import { exchangeFrames, type Frame, type FrameHeader } from '../frame';
-import { checkRoom, noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
+import { checkRoom, exchangeFrames, type Frame, type FrameHeader } from '../frame';
+import { noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
 import { checkPrefix } from '../prefix';
 import { failedWith, fileFault, isAbsent } from './faults';
 import { fullPath, nameOfPath, pathOfName } from '../inbox-paths';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SmltError } from '../../contracts/errors';
-import { checkRoom, noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
-import { exchangeFrames, type FrameHeader } from '../frame';
+import { noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
+import { checkRoom, exchangeFrames, type FrameHeader } from '../frame';
 import { checkPrefix } from '../prefix';
 import { cutViews } from '../views';
 import { fullFault, isFull, isPassing, redisFault } from './redis-faults';

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { SmltError } from '../../contracts/errors';
-import { checkRoom, noTraffic, type Exchange, type ExchangeTraffic, type StoreRequests, type WaitOptions } from '../exchange';
-import { exchangeFrames, type FrameHeader } from '../frame';
+import { noTraffic, type Exchange, type ExchangeTraffic, type StoreRequests, type WaitOptions } from '../exchange';
+import { checkRoom, exchangeFrames, type FrameHeader } from '../frame';
 import { nameOfPath, pathOfName } from '../inbox-paths';
 import { checkPrefix } from '../prefix';
 import type { S3Settings } from './s3-client';

@@ -1,10 +1,13 @@
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteObjectsCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { SmltError } from '../../contracts/errors';
 import { checkObjectName } from '../../contracts/names';
-import { objectFrames, type Frame } from '../frame';
+import { checkRoom, objectFrames, type Frame } from '../frame';
 import type { ObjectInfo, ObjectStore } from '../object-store';
 import { checkPrefix } from '../prefix';
+import { Filling } from '../views';
 import { elsewhereOf, openS3Client, type S3Settings } from './s3-client';
 import { isConflict, isMissing, isTaken, isWordless, s3Fault } from './s3-faults';
 import { parseS3Uri, type S3Location } from './s3-uri';
@@ -65,8 +68,21 @@ export class S3ObjectStore implements ObjectStore {
 
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array> {
     const value = await this.read(name, signal);
-    if (value === undefined) throw new SmltError('ObjectMissing', `${name}: nothing is stored under this name in ${this.uri}`);
+    if (value === undefined) throw this.missing(name);
     return value;
+  }
+
+  async getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    const found = await this.receive(name, signal, async (body) => {
+      const header = new Uint8Array(objectFrames.headerBytes);
+      const filling = new Filling([header, into]);
+      for await (const bytes of body) filling.take(bytes);
+      const { received } = filling;
+      const stored = objectFrames.parseHeader(header.subarray(0, received), received, this.where(name));
+      objectFrames.checkValue(into, checkRoom(stored, into, name), this.where(name));
+      return true;
+    });
+    if (found === undefined) throw this.missing(name);
   }
 
   async head(name: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
@@ -161,12 +177,21 @@ export class S3ObjectStore implements ObjectStore {
     await this.ask(`writing ${this.where(name)}`, signal, (options) => this.client.send(new PutObjectCommand(request), options));
   }
 
+  private missing(name: string): SmltError {
+    return new SmltError('ObjectMissing', `${name}: nothing is stored under this name in ${this.uri}`);
+  }
+
   private async read(name: string, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    return this.receive(name, signal, async (body) => objectFrames.decode(await buffer(body), this.where(name)));
+  }
+
+  /** Undefined when there is no such object. */
+  private async receive<T>(name: string, signal: AbortSignal | undefined, use: (body: Readable) => Promise<T>): Promise<T | undefined> {
     const request = { Bucket: this.location.bucket, Key: this.keyOf(name) };
     return this.ask(`reading ${this.where(name)}`, signal, async (options) => {
       try {
         const { Body } = await this.client.send(new GetObjectCommand(request), options);
-        return objectFrames.decode((await Body?.transformToByteArray()) ?? new Uint8Array(), this.where(name));
+        return await use((Body ?? Readable.from([])) as Readable);
       } catch (error) {
         if (!isMissing(error)) throw error;
         if (isWordless(error)) await this.checkBucket(options);

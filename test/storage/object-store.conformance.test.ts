@@ -65,6 +65,20 @@ describe.each(Object.keys(objectStores))('object stores', (scheme) => {
       expect([...new Float32Array(buffer, byteOffset, 2)]).toEqual([1.5, -2]);
     });
 
+    it("reads into the reader's own bytes, and nothing around them; never into bytes of another length", async () => {
+      const bytes = Uint8Array.from({ length: 3_000_001 }, (_, i) => (i * i) >>> 3);
+      await store.putValue('into', bytes);
+      await store.putValue('nothing', filled(0, 0));
+      const room = filled(7, bytes.length + 20);
+      await store.getInto('into', room.subarray(10, -10));
+      await store.getInto('nothing', room.subarray(5, 5));
+      expect(Buffer.compare(room.subarray(10, -10), bytes)).toBe(0);
+      expect([...room.subarray(0, 10), ...room.subarray(-10)]).toEqual(new Array(20).fill(7));
+      for (const wrong of [room, room.subarray(0, 999), room.subarray(0, 0)])
+        await expect(store.getInto('into', wrong)).rejects.toThrow(`the value has 3000001 bytes, its reader has room for ${wrong.length}`);
+      await expect(store.getInto('absent', room)).rejects.toEqual(code('ObjectMissing'));
+    });
+
     it('takes the same value twice, and other bytes under its name never', async () => {
       await store.putValue('value', filled(1));
       await store.putValue('value', filled(1));

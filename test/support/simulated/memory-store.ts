@@ -30,6 +30,9 @@ export class MemoryObjectStore implements ObjectStore {
     if (!stored) throw new SmltError('ObjectMissing', `nothing is stored under ${name}`);
     return stored.slice();
   }
+  async getInto(name: string, into: Uint8Array): Promise<void> {
+    into.set(await this.get(name));
+  }
   async head(name: string): Promise<ObjectInfo | undefined> {
     const stored = this.#objects.get(name);
     return stored && { name, sha256: sha256Hex(stored), bytes: stored.byteLength };
