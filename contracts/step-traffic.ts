@@ -75,6 +75,13 @@ export function stepTraffic(shape: StepShape): Traffic[] {
   return counters;
 }
 
+/** The part of it that is no gradient: values that are published and fetched, by worker. */
+export function valueTraffic(shape: StepShape): Traffic[] {
+  const counters = Array.from({ length: shape.cut.laneBorders.length - 1 }, () => new Counter());
+  if (counters.length > 1) countValues(shape, counters);
+  return counters;
+}
+
 /** Waits in a row of one step, each for at least one request's latency after somebody else's put. */
 export function barriersOf({ topology, groups, cut }: Pick<StepShape, 'topology' | 'groups' | 'cut'>): number {
   const workers = cut.laneBorders.length - 1;
