@@ -3,7 +3,7 @@ import type { Bill } from '../contracts/money';
 import type { PriceList, Usage } from '../platforms/platform';
 
 /** AWS's list price of one invocation: billed time times memory (1 GB is 1,024 MiB), and the request. Source: AWS Lambda pricing. */
-export function billOf(usage: Usage, prices: PriceList, storeNanoUsd = 0): Bill {
+export function billOf(usage: Usage, prices: PriceList): Bill {
   const computeNanoUsd = nanoUsd((usage.billedMs / 1_000) * (usage.memoryMib / 1_024) * prices.usdPerGbSecond);
   const requestsNanoUsd = nanoUsd(prices.usdPerRequest);
   return {
@@ -11,9 +11,14 @@ export function billOf(usage: Usage, prices: PriceList, storeNanoUsd = 0): Bill 
     billedMs: usage.billedMs,
     computeNanoUsd,
     requestsNanoUsd,
-    storeNanoUsd,
+    storeNanoUsd: 0,
     estimatedNanoUsd: usage.estimated ? computeNanoUsd + requestsNanoUsd : 0,
   };
+}
+
+/** The same with what its requests to S3 cost. Those of an invocation that never answered are known to nobody. */
+export function withRequests(bill: Bill, { puts, gets }: { readonly puts: number; readonly gets: number }, prices: PriceList): Bill {
+  return { ...bill, storeNanoUsd: bill.storeNanoUsd + nanoUsd(puts * prices.usdPerPut + gets * prices.usdPerGet) };
 }
 
 /** An invocation whose answer was lost: charged as if it had run until now, at most to its time limit. */

@@ -8,7 +8,7 @@ import { addBills, Bill, noBill } from '../contracts/money';
 import { TrainAnswer, type Assignment, type Round, type Telemetry, type TrainOutcome, type WorkerTurn } from '../contracts/round';
 import { Hedges } from '../contracts/hedging';
 import { driveWorkerTurns, type Trouble } from '../contracts/worker-turns';
-import { lostBill } from './bills';
+import { lostBill, withRequests } from './bills';
 import type { EngineDependencies } from './dependencies';
 import { tellWithHeartbeats } from './heartbeats';
 import { callFunction, invokeFunction, type Answered } from './invocation';
@@ -30,6 +30,12 @@ export function createTrainingActivities(engine: EngineDependencies) {
   const { platform, store, nowMs } = engine;
   const specOf = (memoryMib: number, python: PythonRuntime | undefined) =>
     ({ role: 'train', memoryMib, timeoutMs: platform.limits.timeoutMs, ...(python && { python }) }) as const;
+  const outcomeOf = (outcome: Answered<TrainAnswer>): TrainOutcome => {
+    if (outcome.kind !== 'answered') return outcome;
+    const { answer, bill } = outcome;
+    const { charged } = answer.telemetry;
+    return { ...answer, bill: charged === undefined ? bill : withRequests(bill, charged, platform.prices) };
+  };
 
   return {
     /** Runs one worker's turn. A function's failure is an outcome with its bill, not an exception. */
@@ -108,6 +114,3 @@ async function untilAccepted<T>(work: () => Promise<T>): Promise<T> {
     }
   }
 }
-
-const outcomeOf = (outcome: Answered<TrainAnswer>): TrainOutcome =>
-  outcome.kind === 'answered' ? { ...outcome.answer, bill: outcome.bill } : outcome;

@@ -12,6 +12,7 @@ import { readProgram } from '../program';
 import { readExtra } from '../weights';
 import type { World } from '../world';
 import { awaitDurable, keepCheckpoint, warmForNextRound } from './checkpoint';
+import { chargedOf, countedStore, noRequests } from './counted-store';
 import { laneSpan, openSessions } from './gradients';
 import { Layout, makersOf } from './layout';
 import { resolve } from './resolve';
@@ -33,11 +34,12 @@ export async function trainRound(world: World, assignment: Assignment, context: 
   let workspace: Workspace | undefined;
   try {
     meter.enter('init');
-    const store = countRequests(await world.store(assignment.storeUri));
+    const store = countedStore(await world.store(assignment.storeUri));
     const plan = await readPlan(store, assignment);
     const [program, exchange] = [await readProgram(store, plan.recipeBody.programDigest), await world.exchange(plan.exchangeUri)];
     const layout = new Layout(plan, program, assignment.worker);
     const { bytesWritten, bytesRead, requests } = exchange.traffic;
+    const before = { ...(exchange.charged ?? noRequests) };
     const taken = takeWorkspace(world.compute, store, program);
     workspace = taken.workspace;
     await openSessions(layout, workspace);
@@ -54,6 +56,7 @@ export async function trainRound(world: World, assignment: Assignment, context: 
       bytesRead: exchange.traffic.bytesRead - bytesRead,
       requests: exchange.traffic.requests - requests,
       storeRequests: store.requests,
+      charged: chargedOf(store, exchange, before),
       adopted: turn.adopted,
       cpuClass: hostClass,
       peakRssMib: world.compute.peakRssMib(),
@@ -160,44 +163,4 @@ async function openData(world: World, { dataUri, recipeBody }: RoundPlan): Promi
       );
     return data;
   });
-}
-
-/** Requests to the object store are part of a round's price. */
-function countRequests(store: ObjectStore): ObjectStore & { requests: number } {
-  return {
-    requests: 0,
-    uri: store.uri,
-    putValue(...args) {
-      this.requests++;
-      return store.putValue(...args);
-    },
-    decide(...args) {
-      this.requests++;
-      return store.decide(...args);
-    },
-    replace(...args) {
-      this.requests++;
-      return store.replace(...args);
-    },
-    get(...args) {
-      this.requests++;
-      return store.get(...args);
-    },
-    getInto(...args) {
-      this.requests++;
-      return store.getInto(...args);
-    },
-    head(...args) {
-      this.requests++;
-      return store.head(...args);
-    },
-    list(...args) {
-      this.requests++;
-      return store.list(...args);
-    },
-    delete(...args) {
-      this.requests++;
-      return store.delete(...args);
-    },
-  };
 }

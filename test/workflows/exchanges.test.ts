@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunRecord } from '../../contracts/pipeline';
+import { listPrices } from '../../platforms/lambda/prices';
 import { writeQuarters } from '../support/data';
 import { startEngine, type Engine } from '../support/engine';
 import { redisServer, startRedis, type RedisServer } from '../support/redis';
@@ -134,8 +135,11 @@ s3Server.describe('training over S3 on real processes', (binary) => {
       .filter((entry) => entry.isFile())
       .map(({ parentPath, name }) => join(parentPath, name));
 
-  it('gives the same weights as over files, and leaves nothing behind', async () => {
-    expect((await trained(engine, 's3-3', jobOf(dataUri, 3))).weightsSha256).toBe(overFiles);
+  it('gives the same weights as over files, charges its requests, and leaves nothing behind', async () => {
+    const record = await trained(engine, 's3-3', jobOf(dataUri, 3));
+    expect(record.weightsSha256).toBe(overFiles);
+    // 24 steps of three workers, each with two puts at least.
+    expect(record.ledger.train?.storeNanoUsd).toBeGreaterThan(24 * 3 * 2 * listPrices.x64.usdPerPut * 1e9);
     expect(values()).toEqual([]);
   });
 
