@@ -1,8 +1,9 @@
+import { SmltError } from '../contracts/errors';
 import type { DataSetManifest } from '../contracts/data-set';
 import type { Job } from '../contracts/job';
 
 import { distinctLaneBatches } from '../training/lanes';
-import { buildProgram } from '../training/prepare';
+import { buildProgram, nothingToPredict } from '../training/prepare';
 import { checkPython } from './check-python';
 import { readOnnxModel } from './onnx-file';
 
@@ -31,6 +32,7 @@ export async function checkModel(job: Job, data: DataSetManifest, tell: (line: s
     recompute: training.recompute,
     memoryMib: job.allocation.memoryMib,
   });
+  if (job.deploy && !program.outputShape) throw new SmltError('InvalidSpec', nothingToPredict);
   const { paramCount, peakMemoryMib, forwardFlopsPerSample } = program;
   return { paramCount, peakMemoryMib, forwardFlopsPerSample };
 }

@@ -22,7 +22,7 @@ const losses = [
   z.strictObject({ kind: z.literal('huber'), delta: positive.optional() }),
   z.strictObject({ kind: z.literal('kl-divergence') }),
   z.strictObject({ kind: z.literal('hinge'), margin: positive.optional() }),
-  /** The loss that a Python program defines itself. */
+  /** The model's own: what a Python program defines, or an ONNX graph outputs. */
   z.strictObject({ kind: z.literal('program') }),
 ] as const;
 export const LossSettings = z.discriminatedUnion('kind', losses);

@@ -26,8 +26,7 @@ export const onnxCompute: Compute = {
     return openTraining(await readGraph(store, graph), program, samples);
   },
   async openForward(store, program) {
-    const session = await openForward(await readGraph(store, program.forwardGraph), program);
-    return { run: async (input) => ({ outputs: await session.run(input) }), close: () => session.close() };
+    return openForward(await readGraph(store, program.forwardGraph), program);
   },
   modelFiles: async (store, program, { params, buffers }) =>
     new Map([['model.onnx', inferenceModel(await readGraph(store, program.forwardGraph), program, params, buffers)]]),

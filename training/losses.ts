@@ -43,7 +43,10 @@ export function writeLoss(loss: Loss, g: GraphWriter, outputs: Value, targets: V
     case 'next-token':
       return nextTokens(settings, g, outputs, features as Value);
     case 'program':
-      throw new SmltError('InvalidSpec', 'loss program: only a Python program has a loss of its own; name the loss, such as softmax-cross-entropy');
+      throw new SmltError(
+        'InvalidSpec',
+        'loss program: only Python programs and ONNX graphs have a loss of their own; name the loss, such as softmax-cross-entropy',
+      );
     case 'kl-divergence':
       return divergence(g, outputs, targets);
     case 'hinge':

@@ -1,5 +1,5 @@
 import { SmltError } from '../contracts/errors';
-import { LOSS_WEIGHT, type Loss } from '../contracts/loss';
+import { LOSS_WEIGHT, settingsOf, type Loss } from '../contracts/loss';
 import type { Layer } from '../contracts/model';
 import type { Program } from '../contracts/program';
 import type { Recompute } from '../contracts/recompute';
@@ -9,6 +9,8 @@ import type { FeatureBinding } from './import/features';
 import { bindFeatures } from './import/features';
 import { rolesOf } from './import/parameters';
 import type { ParameterChoice } from './import/patterns';
+import type { OwnLoss } from './import/own-loss';
+import { ownLossOf, TARGETS, withLossLast, withoutLoss } from './import/own-loss';
 import { readForward } from './import/read-forward';
 import { withWeights } from './import/weights';
 import type { GraphWriter } from './graph-writer';
@@ -59,12 +61,9 @@ export interface OnnxSource extends ParameterChoice, Pick<FeatureBinding, 'input
  * @throws {SmltError} `InvalidModel`, `InvalidSpec` or `UnsupportedOperator`, saying which node or layer and what to do
  */
 export function buildProgram(request: BuildRequest): { program: ProgramDraft; files: Map<string, Uint8Array> } {
-  const { model, loss, featureShape, features, target, seed } = request;
+  const { model, loss, featureShape, target } = request;
   const choice = 'layers' in model ? {} : model;
-  const source =
-    'layers' in model
-      ? forwardGraph(model.layers, featureShape, seed)
-      : bindFeatures(withWeights(readForward(model.onnx), model.weights), { featureShape, features, inputs: model.inputs });
+  const { source, ownLoss } = sourceOf(request);
   const roles = rolesOf(source, choice);
   const candidates = [...roles].flatMap(([name, role]) => (role === 'parameter' ? [name] : []));
   const form = trainingForm(source, roles);
@@ -73,14 +72,16 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
   const batches = [...new Set(request.laneBatches)].sort((a, b) => b - a);
   if (batches.length === 0) throw new SmltError('InvalidSpec', 'no lane has samples: expected at least one micro-batch size');
   const built = batches.map((samples) => {
-    const inputs: Value[] = [{ name: form.inputs[0]?.name ?? 'features', type: 'float32', shape: [samples, ...featureShape] }];
+    const rows: Value = { name: form.inputs[0]?.name ?? 'features', type: 'float32', shape: [samples, ...featureShape] };
+    const inputs = ownLoss?.targets ? [rows, { name: graphNames.targets, ...targetInput(target, samples) }] : [rows];
     const written = (g: GraphWriter, outputs: Value) => {
+      if (ownLoss) return { loss: g.mul(g.reshape(outputs, []), samples), gradient: g.full(outputs.shape, samples, outputs.type), inputs: [] };
       if (outputs.shape[0] !== samples) throw noSampleAxis(outputs, samples);
       const targets = g.define({ name: graphNames.targets, ...targetInput(target, samples) });
-      return { ...writeLoss(loss, g, outputs, targets, target, inputs[0]), inputs: [targets] };
+      return { ...writeLoss(loss, g, outputs, targets, target, rows), inputs: [targets] };
     };
     const made = (blocked: boolean) => {
-      const asked = { samples, inputs, candidates, loss: written, blocked };
+      const asked = { samples, inputs, candidates, loss: written, blocked, predicts: form.outputs[ownLoss ? 1 : 0]?.name };
       const plain = trainingGraph(form, asked);
       const again = recomputation(plain.liveBytes, residentsOf(plain), request);
       const least = again ? trainingGraph(form, { ...asked, recompute: again }) : plain;
@@ -101,7 +102,7 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
   const weight: [string, Tensor][] = isWeighted(loss) ? [[LOSS_WEIGHT, { type: 'float32', shape: [], data: Float32Array.of(1) }]] : [];
   const buffers = layout([...form.buffers.map(({ name }) => [name, tensorOf(source, name)] as const), ...weight]);
   const variable = new Set([...params.tensors, ...buffers.tensors].map(({ name }) => name));
-  files.set('forward.onnx', encodeModel(inferenceForm(source, variable)));
+  files.set('forward.onnx', encodeModel(inferenceForm(ownLoss ? withLossLast(source, ownLoss) : source, variable, ownLoss ? Infinity : 1)));
   files.set('initial-params.f32', bytesOf(params.values));
   files.set('initial-buffers.f32', bytesOf(buffers.values));
 
@@ -115,7 +116,7 @@ export function buildProgram(request: BuildRequest): { program: ProgramDraft; fi
     bufferCount: buffers.values.length,
     blockElements: blockElements(params.values.length),
     featureShape: [...featureShape],
-    outputShape: [...first.outputShape],
+    ...(first.outputShape && { outputShape: [...first.outputShape] }),
     target,
     noise: [...first.noise],
     trainingGraphs,
@@ -148,11 +149,27 @@ export function inferenceModel(
   for (const [tensors, values] of [[program.params, params] as const, [program.buffers, buffers] as const])
     for (const { name, shape, offset, length } of tensors)
       if (name !== LOSS_WEIGHT) weights.set(name, { type: 'float32', shape, data: values.slice(offset, offset + length) });
+  const predicting = withoutLoss(graph);
+  if (predicting.outputs.length === 0) throw new SmltError('InvalidSpec', nothingToPredict);
   return encodeModel({
-    ...graph,
-    initializers: new Map([...graph.initializers, ...weights]),
-    inputs: graph.inputs.filter(({ name }) => !weights.has(name)),
+    ...predicting,
+    initializers: new Map([...predicting.initializers, ...[...weights].filter(([name]) => predicting.inputs.some((input) => input.name === name))]),
+    inputs: predicting.inputs.filter(({ name }) => !weights.has(name)),
   });
+}
+
+export const nothingToPredict =
+  'the model outputs nothing but its own loss, so there is nothing to deploy; export it with a second output that does not need the targets, or leave deploy out';
+
+/** The model's graph with one input of samples, and its own loss where the job asks for that. */
+function sourceOf({ model, loss, featureShape, features, target, seed }: BuildRequest): { source: Graph; ownLoss?: OwnLoss } {
+  if ('layers' in model) return { source: forwardGraph(model.layers, featureShape, seed) };
+  const graph = withWeights(readForward(model.onnx), model.weights);
+  if (settingsOf(loss).kind !== 'program') return { source: bindFeatures(graph, { featureShape, features, inputs: model.inputs }) };
+  const ownLoss = ownLossOf(graph, { features, inputs: model.inputs }, target);
+  const left = new Set(ownLoss.graph.inputs.map(({ name }) => name));
+  const inputs = Object.fromEntries(Object.entries(model.inputs ?? {}).filter(([name, feature]) => left.has(name) || feature !== TARGETS));
+  return { source: bindFeatures(ownLoss.graph, { featureShape, features, inputs }), ownLoss };
 }
 
 function residentsOf({ graph, params }: TrainingGraph): Residents {
@@ -164,7 +181,9 @@ function residentsOf({ graph, params }: TrainingGraph): Residents {
 const noSampleAxis = ({ shape }: Value, samples: number) =>
   new SmltError(
     'InvalidSpec',
-    `the model's output has shape ${show(shape)} for ${samples} samples; expected the sample axis first: [N, ...]. A model exported for one fixed batch has it in its shapes: export it with a dynamic first axis`,
+    shape.length === 0
+      ? `the model's output is one number for ${samples} samples; where that is its own loss, say "loss": "program"`
+      : `the model's output has shape ${show(shape)} for ${samples} samples; expected the sample axis first: [N, ...]. A model exported for one fixed batch has it in its shapes: export it with a dynamic first axis`,
   );
 
 const bytesOf = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

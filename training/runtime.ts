@@ -173,33 +173,40 @@ export interface ForwardInput {
   readonly buffers: Float32Array;
   readonly features: Float32Array;
   readonly samples: number;
+  /** For a graph that computes its own loss. */
+  readonly targets?: Float32Array | Int32Array;
 }
 
 export interface ForwardSession {
-  /** Raw outputs `[samples, width]`, flat. */
-  run(input: ForwardInput): Promise<Float32Array>;
+  /** Raw outputs `[samples, width]`, flat; the loss times the samples where the graph computes its own. */
+  run(input: ForwardInput): Promise<{ outputs: Float32Array; lossSum?: number | undefined }>;
   close(): Promise<void>;
 }
 
 /** Opens a forward graph that takes its weights with every run. */
 export async function openForward(graph: Uint8Array, program: RuntimeProgram): Promise<ForwardSession> {
   const session = await open(graph, 'forward');
-  const { params, buffers, featureShape } = program;
+  const { params, buffers, featureShape, target } = program;
   const input = featureInput(session, new Set([...params, ...buffers].map(({ name }) => name)));
-  const output = session.outputNames[0] ?? '';
+  const output = session.outputNames.find((name) => name !== 'smlt.loss');
   const paramViews = viewer(params, (name) => name);
   const bufferViews = viewer(buffers, (name) => name);
   const taken = new Set(session.inputNames);
   return {
-    async run({ params: values, buffers: statistics, features, samples }) {
+    async run({ params: values, buffers: statistics, features, samples, targets }) {
       const all: Feeds = {
         ...paramViews(aligned(values)),
         ...bufferViews(aligned(statistics)),
         [input]: tensor(aligned(features), [samples, ...featureShape]),
+        ...(targets && { 'smlt.targets': tensor(targets, target.kind === 'class' ? [samples] : [samples, target.width]) }),
       };
       const feeds = Object.fromEntries(Object.entries(all).filter(([name]) => taken.has(name)));
-      const results = await session.run(feeds, [output]);
-      return results[output]?.data as Float32Array;
+      const results = await session.run(feeds);
+      const mean = results['smlt.loss']?.data[0] as number | undefined;
+      return {
+        outputs: output === undefined ? new Float32Array(0) : (results[output]?.data as Float32Array),
+        lossSum: mean === undefined ? undefined : mean * samples,
+      };
     },
     close: () => session.release(),
   };

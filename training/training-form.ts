@@ -67,12 +67,11 @@ function dropoutRate(node: Node, graph: Graph): number {
 }
 
 /** The graph that predicts: running statistics, no dropout; what varies are inputs without values. */
-export function inferenceForm(graph: Graph, variable: ReadonlySet<string>): Graph {
+export function inferenceForm(graph: Graph, variable: ReadonlySet<string>, outputs = 1): Graph {
   const nodes = graph.nodes.map((node): Node => {
     if (node.domain !== '') return node;
-    const outputs = node.outputs.slice(0, 1);
     if (node.op === 'BatchNormalization') return inferenceBatchNorm(node);
-    if (node.op === 'Dropout') return { ...node, op: 'Identity', inputs: node.inputs.slice(0, 1), outputs, attributes: {} };
+    if (node.op === 'Dropout') return { ...node, op: 'Identity', inputs: node.inputs.slice(0, 1), outputs: node.outputs.slice(0, 1), attributes: {} };
     return node;
   });
   const weights = [...graph.initializers].filter(([name]) => variable.has(name));
@@ -81,6 +80,6 @@ export function inferenceForm(graph: Graph, variable: ReadonlySet<string>): Grap
     nodes,
     initializers: new Map([...graph.initializers].filter(([name]) => !variable.has(name))),
     inputs: [...graph.inputs, ...weights.map(([name, { type, shape }]): ValueInfo => ({ name, type, shape }))],
-    outputs: graph.outputs.slice(0, 1),
+    outputs: graph.outputs.slice(0, outputs),
   });
 }

@@ -23,6 +23,8 @@ export interface TrainingGraphRequest {
   readonly candidates: readonly string[];
   /** Appends the loss to the first output: its sum over the samples, that sum's gradient, and what inputs it takes. */
   readonly loss: (g: GraphWriter, outputs: Value) => WrittenLoss & { readonly inputs: readonly Value[] };
+  /** The output that predicts, whose shape is asked for. */
+  readonly predicts?: string | undefined;
   /** Compute intermediates again rather than keep them: as far as the tensors then take at most so many bytes, or the least. */
   readonly recompute?: { readonly boundBytes: number | undefined } | undefined;
   /** For hosts with ONNX Runtime's blocked layout, see channel-blocks.ts. */
@@ -43,8 +45,8 @@ export interface TrainingGraph {
   }[];
   readonly liveBytes: number;
   readonly flops: number;
-  /** Of one sample's output. */
-  readonly outputShape: readonly number[];
+  /** Of one sample's output that predicts; undefined when there is none. */
+  readonly outputShape: readonly number[] | undefined;
 }
 
 /** One micro-batch's graph: from parameters, features, targets and noise to loss, gradients and statistics, all sums over samples. */
@@ -87,7 +89,7 @@ export function trainingGraph(form: TrainingForm, request: TrainingGraphRequest)
     params,
     noise: noise.map((each) => ({ ...each, shape: each.shape.slice(1), elementsPerSample: sizeOf(each.shape.slice(1)) })),
     liveBytes,
-    outputShape: outputs.shape.slice(1),
+    outputShape: request.predicts === undefined ? undefined : fixed.valueOf(request.predicts).shape.slice(1),
     flops: fixed.steps.reduce((sum, { at, rule }) => sum + (rule.flops?.(at) ?? 0), 0),
   };
 }

@@ -185,7 +185,7 @@ describe('a program', () => {
     const model = await openModel(inferenceModel(files.get('forward.onnx')!, program, params, buffers), program.featureShape);
     for (const samples of [1, 7]) {
       const features = random(samples * 64, samples);
-      const outputs = await forward.run({ params, buffers, features, samples });
+      const { outputs } = await forward.run({ params, buffers, features, samples });
       expect(outputs).toHaveLength(samples * 3);
       const exported = await model.run(features, samples);
       outputs.forEach((value, i) => expect(exported[i]).toBeCloseTo(value, 5));
@@ -290,7 +290,7 @@ describe('an imported ONNX graph', () => {
     };
     expect(((await lossWith(h)) - (await lossWith(-h))) / (2 * h)).toBeCloseTo(inputs.into[at]!, 2);
     const forward = await openForward(files.get('forward.onnx')!, program);
-    const outputs = await forward.run({
+    const { outputs } = await forward.run({
       params: inputs.params,
       buffers: floats(files.get('initial-buffers.f32')!),
       features: inputs.features,

@@ -39,7 +39,7 @@ export function measure({ loss, target, outputs, outputShape, targets, features,
     if (!Number.isFinite(outputs[i]!))
       throw new SmltError('Diverged', `output ${i % width} of sample ${Math.floor(i / width)} is ${outputs[i]}: expected a finite number`);
 
-  const measurer = measurerOf(settings, target, outputShape);
+  const measurer = own.kind === 'program' && !comparable(target, outputShape) ? incomparable : measurerOf(settings, target, outputShape);
   const tally = new Tally(measurer.classes, measurer.oneOfMany);
   const featureWidth = features ? features.length / samples : 0;
   for (let sample = 0; sample < samples; sample++) {
@@ -64,6 +64,14 @@ function lossLike(target: Target, outputShape: readonly number[]): Loss {
   if (target.kind === 'values') return 'mse';
   return target.classes === 2 && outputShape.every((axis) => axis === 1) ? 'bce-with-logits' : 'softmax-cross-entropy';
 }
+
+/** What the program's loss takes need not look like the targets. */
+function comparable(target: Target, outputShape: readonly number[]): boolean {
+  const width = outputShape.reduce((product, axis) => product * axis, 1);
+  if (target.kind === 'values') return width === target.width;
+  return (target.classes === 2 && width === 1) || (outputShape.length === 1 && width === target.classes);
+}
+const incomparable: Measurer = { classes: 0, oneOfMany: false, add: () => undefined };
 
 interface Sample {
   readonly outputs: Float32Array;
