@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
 import type { WeightsReference } from '../contracts/functions';
 import { names, type RecipeId, type Span } from '../contracts/names';
-import { checkpointNames, extraRange, filledRanges, lossWindowStart, wholeNames } from '../contracts/step-names';
+import { checkpointNames, extraRange, filledRanges, lossWindowStart, shapeOf, wholeNames, type Shape } from '../contracts/step-names';
 import { Program } from '../contracts/program';
 import { RoundManifest, RoundPlan, TrackContext, type Checkpoint, type Round } from '../contracts/round';
 import type { Exchange } from '../storage/exchange';
@@ -71,9 +71,9 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
 }
 
 /** What the names of a round's steps follow from. */
-async function shapeOf(store: ObjectStore, plan: RoundPlan): Promise<{ rangeBorders: number[]; bufferCount: number; extra: Span }> {
+async function readShape(store: ObjectStore, plan: RoundPlan): Promise<Shape & { extra: Span }> {
   const { paramCount, bufferCount } = await readRecord(store, Program, names.program(plan.recipeBody.programDigest, 'program.json'));
-  return { rangeBorders: plan.cut.rangeBorders, bufferCount, extra: extraRange(paramCount, bufferCount) };
+  return { ...shapeOf(plan, bufferCount), extra: extraRange(paramCount, bufferCount) };
 }
 
 /** Where the next round starts: the manifest's own objects, or, when its round never completed a step, what it started from. */
@@ -95,7 +95,7 @@ async function decideManifest(store: ObjectStore, manifest: RoundManifest): Prom
 }
 
 async function manifestAt(store: ObjectStore, plan: RoundPlan, step: number): Promise<RoundManifest> {
-  const shape = await shapeOf(store, plan);
+  const shape = await readShape(store, plan);
   const heads = await Promise.all(checkpointNames(plan, step, shape).map(async (name) => ({ name, info: await store.head(name) })));
   const missing = heads.filter(({ info }) => info === undefined);
   if (missing.length > 0)
@@ -122,13 +122,16 @@ async function manifestAt(store: ObjectStore, plan: RoundPlan, step: number): Pr
 
 /** Copies the newest step that is whole in the exchange; with none, the round ends where it began. */
 async function rescueNewest(store: ObjectStore, exchange: Exchange, plan: RoundPlan): Promise<RoundManifest> {
-  const shape = await shapeOf(store, plan);
+  const shape = await readShape(store, plan);
   const finished = await Promise.all(checkpointNames(plan, plan.last, shape).map((name) => store.head(name)));
   if (finished.every((info) => info !== undefined)) return manifestAt(store, plan, plan.last);
   const seen = new Set((await exchange.list(names.steps(plan))).map((name) => Number(name.slice(names.steps(plan).length).split('/')[0])));
+  // What lanes hold back in the middle of a round is in no store: the round is begun again.
+  if (shape.statefulLanes !== undefined) seen.clear();
   const candidates = [...seen].filter((step) => step > plan.first && step <= plan.last).sort((a, b) => b - a);
   for (const step of candidates) {
-    if (await copyStep(store, exchange, wholeNames(plan, step, shape), checkpointNames(plan, step, shape))) return manifestAt(store, plan, step);
+    if (await copyStep(store, exchange, wholeNames(plan, step, shape, plan.first), checkpointNames(plan, step, shape)))
+      return manifestAt(store, plan, step);
   }
   const { run, track, recipe, round, first, start } = plan;
   const rangeBorders = start.kind === 'stored' ? start.rangeBorders : plan.cut.rangeBorders;
@@ -162,7 +165,7 @@ async function lossWindow(
 
 async function keepCurve(store: ObjectStore, plan: RoundPlan, manifest: RoundManifest): Promise<void> {
   if (manifest.objects.length === 0) return;
-  const window = await lossWindow(store, plan, manifest.step, await shapeOf(store, plan));
+  const window = await lossWindow(store, plan, manifest.step, await readShape(store, plan));
   const windowStart = lossWindowStart(manifest.step);
   const first = Math.max(plan.first, windowStart);
   const losses = Array.from(window.subarray(first - windowStart, manifest.step - windowStart), finiteOrNull);

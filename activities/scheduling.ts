@@ -1,4 +1,5 @@
 import { laterPhases, phaseAt, totalStepsOf } from '../contracts/batch-size';
+import { keepsLaneStates, laneStateBytes, mostRoundSteps } from '../contracts/compression';
 import { canonicalJson } from '../contracts/canonical-json';
 import { smallerIsBetter } from '../contracts/metrics';
 import { names, type TrackId } from '../contracts/names';
@@ -210,6 +211,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     const { untilStep, plannedStep = untilStep, openEnded } = question;
     const minimize = job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost');
     const { limits, prices } = platform;
+    const minWorkers = job.allocation.minWorkers ?? 1;
+    const heldBackBytes = laneStateBytes(recipeBody.compression, program.paramCount, Math.ceil(recipeBody.lanes / minWorkers));
     return {
       goal: { minimize, ...defined(grant) },
       ...(wholeGoal ? { wholeGoal: { minimize, ...defined(wholeGoal) } } : {}),
@@ -227,7 +230,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       program: {
         paramCount: program.paramCount,
         bufferCount: program.bufferCount,
-        peakMemoryMib: program.peakMemoryMib,
+        peakMemoryMib: program.peakMemoryMib + heldBackBytes / 2 ** 20,
         forwardFlopsPerSample: program.forwardFlopsPerSample,
         ...defined({ gradientMsPerSample: program.gradientMsPerSample, coldStartMs: program.coldStartMs }),
       },
@@ -235,7 +238,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       laterSteps: laterPhases(recipeBody, step, Math.max(step + 1, Math.min(untilStep, plannedStep))),
       lanes: recipeBody.lanes,
       bounds: {
-        minWorkers: job.allocation.minWorkers ?? 1,
+        minWorkers,
         maxWorkers: job.allocation.maxWorkers ?? limits.concurrency,
         ...defined({ memoryMib: job.allocation.memoryMib }),
         minMemoryMib: limits.minMemoryMib,
@@ -270,6 +273,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       pauseAtStep,
       phaseAt(recipeBody, step).endStep,
       windowEnd,
+      step + mostRoundSteps(recipeBody.compression, program.paramCount),
     );
     return {
       formatVersion: 1,
@@ -331,19 +335,21 @@ const roundOf = ({ run, track, recipe, round, first, last, allocation, reason, p
 });
 
 function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {
-  const { continues: _lineage, stateFrom: _state, ...body } = context.recipeBody;
+  const { continues: _lineage, stateFrom: _state, laneStateFrom: _lanes, ...body } = context.recipeBody;
   return canonicalJson(body) === canonicalJson(fresh);
 }
 function withLineage(fresh: Recipe, before: Recipe | null): Recipe {
-  const { continues, stateFrom } = before ?? {};
-  return { ...fresh, ...(continues ? { continues } : {}), ...(stateFrom === undefined ? {} : { stateFrom }) };
+  const { continues, stateFrom, laneStateFrom } = before ?? {};
+  return { ...fresh, ...defined({ continues, stateFrom, laneStateFrom }) };
 }
 /** A changed recipe goes on from what another one committed. State that means something else to its optimiser begins again. */
-function stateOf(fresh: Recipe, { recipe, step }: RoundManifest, before: Recipe): Pick<Recipe, 'continues' | 'stateFrom'> {
+function stateOf(fresh: Recipe, { recipe, step }: RoundManifest, before: Recipe): Pick<Recipe, 'continues' | 'stateFrom' | 'laneStateFrom'> {
   const kept = sameState(before, fresh);
   const stateFrom = kept ? before.stateFrom : step;
-  return { continues: { recipe, step }, ...(stateFrom === undefined ? {} : { stateFrom }) };
+  const laneStateFrom = sameLaneStates(before, fresh) ? before.laneStateFrom : step;
+  return { continues: { recipe, step }, ...defined({ stateFrom, ...(keepsLaneStates(fresh.compression) && { laneStateFrom }) }) };
 }
+const sameLaneStates = (a: Recipe, b: Recipe) => a.lanes === b.lanes && a.compression?.kind === b.compression?.kind;
 function sameState(a: Recipe, b: Recipe): boolean {
   const family = ({ kind }: Recipe['optimizer']) => (kind === 'adamw' ? 'adam' : kind);
   return (

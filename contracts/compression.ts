@@ -1,12 +1,22 @@
 import { z } from 'zod';
 
-const kinds = [z.strictObject({ kind: z.literal('fp16') }), z.strictObject({ kind: z.literal('bf16') })] as const;
+const kinds = [
+  z.strictObject({ kind: z.literal('fp16') }),
+  z.strictObject({ kind: z.literal('bf16') }),
+  z.strictObject({
+    kind: z.literal('top-k'),
+    density: z.number().gt(0, 'expected more than 0').max(1, 'expected at most 1').default(0.01),
+  }),
+  z.strictObject({ kind: z.literal('significance'), threshold: z.number().positive('expected more than 0').default(0.01) }),
+] as const;
 export const compressionKinds = kinds.map(({ shape }) => shape.kind.value);
 
 /**
  * How sums of gradients are made smaller before they are exchanged (docs/compression.md). Lossy, so it is a part of the
  * recipe; who computes what still changes no bit.
  * `fp16`, `bf16`: two bytes an element, rounded to nearest at every node of the tree.
+ * `top-k`: every lane sends the largest elements, this share of them, and adds what it keeps to its next gradient.
+ * `significance`: the same with the elements that would move their parameter by more than threshold / sqrt(step + 1) of it.
  */
 export const Compression = z.discriminatedUnion('kind', kinds, {
   error: (issue) => (issue.code === 'invalid_union' ? `unknown compression; expected kind ${compressionKinds.join(', ')}` : undefined),
@@ -18,8 +28,25 @@ const HALF_BYTES = 2;
 /** Running statistics and the loss, which follow the parameters, lie on a float's border. */
 const onFloat = (bytes: number) => Math.ceil(bytes / FLOAT_BYTES) * FLOAT_BYTES;
 
+/** Lanes hold something back from step to step. */
+export const keepsLaneStates = (compression: Compression | undefined): boolean =>
+  compression?.kind === 'top-k' || compression?.kind === 'significance';
+
+/** What a worker of so many lanes keeps of what they hold back: at two steps, or it would compute a step's lanes again whenever it resolves. */
+export function laneStateBytes(compression: Compression | undefined, paramCount: number, lanes: number): number {
+  return keepsLaneStates(compression) ? 2 * FLOAT_BYTES * paramCount * lanes : 0;
+}
+
+const MOST_HISTORY_BYTES = 2 ** 28;
+const MOST_HISTORY_STEPS = 64;
+/** Steps that a round may have: while lanes hold something back, the exchange keeps the parameters of all steps of a round. */
+export function mostRoundSteps(compression: Compression | undefined, paramCount: number): number {
+  if (!keepsLaneStates(compression)) return Infinity;
+  return Math.max(1, Math.min(MOST_HISTORY_STEPS, Math.floor(MOST_HISTORY_BYTES / (FLOAT_BYTES * paramCount))));
+}
+
 /**
- * Bytes that a partial takes in the exchange, without its header.
+ * Bytes that a partial takes in the exchange, without its header; of a sparse one at most, since that depends on its values.
  * @param params  how many of its elements are gradients of parameters; the rest is never compressed
  */
 export function partialBytes(compression: Compression | undefined, elements: number, params: number): number {
@@ -30,5 +57,8 @@ export function partialBytes(compression: Compression | undefined, elements: num
     case 'fp16':
     case 'bf16':
       return onFloat(HALF_BYTES * params) + rest;
+    case 'top-k':
+    case 'significance':
+      return (params > 0 ? FLOAT_BYTES * (1 + params) : 0) + rest;
   }
 }

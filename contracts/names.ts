@@ -34,6 +34,8 @@ export const names = {
   state: (id: RecipeId, step: number, range: Span) => `${stepOf(id, step)}/state/${span(range)}`,
   checkpointParams: (id: RecipeId, step: number, range: Span) => `${trackOf(id)}/${id.recipe}/checkpoints/${step}/params/${span(range)}`,
   checkpointState: (id: RecipeId, step: number, range: Span) => `${trackOf(id)}/${id.recipe}/checkpoints/${step}/state/${span(range)}`,
+  /** What a lane holds back of its gradients, after so many steps. */
+  checkpointLane: (id: RecipeId, step: number, lane: number) => `${trackOf(id)}/${id.recipe}/checkpoints/${step}/lanes/${lane}`,
   /** What a round is to do: decided once, before it starts. */
   plan: (id: TrackId, round: number) => `${trackOf(id)}/rounds/${round}/plan`,
   /** Where a round ended: the commit's decision. */

@@ -39,6 +39,8 @@ export const Recipe = z.object({
   continues: z.object({ recipe: Digest, step: Step }).optional(),
   /** The step that optimiser state began at, as zeros, where that is not 0: the optimiser counts its steps from there. */
   stateFrom: Step.optional(),
+  /** The same for what lanes hold back. */
+  laneStateFrom: Step.optional(),
 });
 export type Recipe = z.output<typeof Recipe>;
 

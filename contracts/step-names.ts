@@ -1,3 +1,5 @@
+import { keepsLaneStates } from './compression';
+import type { RoundPlan } from './round';
 import { names, type RecipeId, type Span } from './names';
 
 /** The ranges of a cut that hold anything: a worker that owns nothing has no names. */
@@ -13,16 +15,30 @@ export function extraRange(paramCount: number, bufferCount: number): Span {
   return { start: paramCount, end: paramCount + bufferCount + 1 };
 }
 
-interface Shape {
+/** What the names of a round's steps follow from. */
+export interface Shape {
   readonly rangeBorders: readonly number[];
   readonly bufferCount: number;
+  /** Lanes that hold something back from step to step; left out: none do. */
+  readonly statefulLanes: number | undefined;
 }
-const extraOf = ({ rangeBorders, bufferCount }: Shape) => extraRange(rangeBorders[rangeBorders.length - 1]!, bufferCount);
+export const shapeOf = ({ cut, recipeBody }: Pick<RoundPlan, 'cut' | 'recipeBody'>, bufferCount: number): Shape => ({
+  rangeBorders: cut.rangeBorders,
+  bufferCount,
+  statefulLanes: keepsLaneStates(recipeBody.compression) ? recipeBody.lanes : undefined,
+});
+const extraOf = ({ rangeBorders, bufferCount }: Pick<Shape, 'rangeBorders' | 'bufferCount'>) =>
+  extraRange(rangeBorders[rangeBorders.length - 1]!, bufferCount);
 
-/** whole(s): a step is complete when all of these exist in the exchange. Params alone are not enough. */
-export function wholeNames(id: RecipeId, step: number, shape: Shape): string[] {
+/**
+ * whole(s): a step is complete when all of these exist in the exchange. Params alone are not enough.
+ * @param first  the round's first step: while lanes hold something back, all params since then, so that it can be found again
+ */
+export function wholeNames(id: RecipeId, step: number, shape: Shape, first: number): string[] {
   const ranges = filledRanges(shape.rangeBorders);
-  return [...ranges.map((range) => names.params(id, step, range)), ...[...ranges, extraOf(shape)].map((range) => names.state(id, step, range))];
+  const oldest = shape.statefulLanes === undefined ? step : first + 1;
+  const params = Array.from({ length: step - oldest + 1 }, (_, i) => ranges.map((range) => names.params(id, step - i, range)));
+  return [...params.flat(), ...[...ranges, extraOf(shape)].map((range) => names.state(id, step, range))];
 }
 
 /** The durable objects of a round's last step: what a commit looks for and what a manifest names. */
@@ -31,6 +47,7 @@ export function checkpointNames(id: RecipeId, step: number, shape: Shape): strin
   return [
     ...ranges.map((range) => names.checkpointParams(id, step, range)),
     ...[...ranges, extraOf(shape)].map((range) => names.checkpointState(id, step, range)),
+    ...Array.from({ length: shape.statefulLanes ?? 0 }, (_, lane) => names.checkpointLane(id, step, lane)),
   ];
 }
 

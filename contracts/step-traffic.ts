@@ -1,4 +1,4 @@
-import { partialBytes, type Compression } from './compression';
+import { keepsLaneStates, partialBytes, type Compression } from './compression';
 import { evenBorders } from './cut';
 import type { Span } from './names';
 import type { Cut } from './round';
@@ -67,7 +67,7 @@ class Counter implements Traffic {
 export function stepTraffic(shape: StepShape): Traffic[] {
   const workers = shape.cut.laneBorders.length - 1;
   const counters = Array.from({ length: workers }, () => new Counter());
-  if (workers === 1) return counters;
+  if (workers === 1 && !keepsLaneStates(shape.compression)) return counters;
   if (shape.topology === 'all-to-all') countAllToAll(shape, counters);
   else if (shape.topology === 'all-reduce-leader') countLeader(shape, counters);
   else countScatter(shape, counters);

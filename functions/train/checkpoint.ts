@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { names } from '../../contracts/names';
 import { bytesOf } from '../bytes';
+import { heldBack, laneStateOf } from './lane-states';
+import { lanesIn } from './layout';
 import { heldNames, slotsOf } from './load';
 import { keep } from './publish';
 import { Detour, type Turn } from './turn';
@@ -17,6 +19,10 @@ export async function keepCheckpoint(turn: Turn): Promise<void> {
       kept.push(keep(turn, names.checkpointState(layout.id, plan.last, layout.own), slotsOf(layout, workspace.slots.values, layout.own)));
       kept.push(keep(turn, names.checkpointParams(layout.id, plan.last, layout.own), workspace.params.values.subarray(start, end)));
     }
+    const held = layout.stateful ? heldBack(turn, plan.last) : undefined;
+    if (held)
+      for (const lane of lanesIn(layout.lanes))
+        kept.push(keep(turn, names.checkpointLane(layout.id, plan.last, lane), laneStateOf(layout, held, lane)));
     if (layout.ownsExtra) kept.push(keep(turn, names.checkpointState(layout.id, plan.last, layout.extra), workspace.extra.values));
     await Promise.all(kept);
   });

@@ -4,7 +4,9 @@ import { add } from '../../training/kernels';
 import { laneBatches, lanePartitions, lanePosition, laneSamples, microBatchesOf, noiseBits } from '../../training/lanes';
 import { hash32 } from '../../training/random';
 import { LaneSums, type NodeSum } from '../../training/tree';
-import type { Layout } from './layout';
+import { LaneStates } from './lane-states';
+import { lanesIn, type Layout } from './layout';
+import { loadParams } from './load';
 import type { Partials } from './partials';
 import type { Turn } from './turn';
 import type { Workspace } from './workspace';
@@ -55,6 +57,7 @@ interface MicroBatch {
 /** A worker's own part of a step: its lanes' gradients, added up the tree to the nodes that it publishes. */
 export class LaneWork {
   readonly #sums: LaneSums;
+  readonly #states: LaneStates;
   readonly #batches: readonly number[];
   readonly #partitions: readonly Span[];
 
@@ -73,6 +76,7 @@ export class LaneWork {
       turn.workspace.memory,
       (piece) => partials.settling(piece),
     );
+    this.#states = new LaneStates(turn);
     this.#batches = batchesOf(layout);
     this.#partitions = lanePartitions(dataSamples, lanes);
   }
@@ -80,11 +84,13 @@ export class LaneWork {
   /** Computed at the params in the workspace. */
   async compute(step: number, listener: LaneListener): Promise<void> {
     const { start, end } = this.turn.layout.lanes;
+    const states = this.#states.begin(step);
     let handedOn: Promise<void> = Promise.resolve();
     for (let lane = start; lane < end; lane++) {
       await this.turn.lookForManifest(); // a lane of a large model may take seconds
       const vector = this.#sums.take();
       await this.#gradient(step, lane, vector);
+      states?.select(lane, vector, this.#batches[lane]!);
       if (lane === end - 1) await listener.beforeLastLane();
       await handedOn;
       const node = this.#sums.add(lane, vector, listener.onPiece);
@@ -92,7 +98,27 @@ export class LaneWork {
       handedOn.catch(() => undefined); // thrown where it is awaited
       if (lane < end - 1) listener.betweenLanes();
     }
+    states?.done();
     await handedOn;
+  }
+
+  /** Finds what the lanes hold back at a step, by going again through the steps since it was last known. */
+  async recall(wanted: number): Promise<boolean> {
+    const { layout, meter } = this.turn;
+    return this.#states.recall(wanted, async (step) => {
+      if (!(await loadParams(this.turn, step))) return false;
+      const states = this.#states.begin(step)!;
+      const vector = this.#sums.take();
+      await meter.during('compute', async () => {
+        for (const lane of lanesIn(layout.lanes)) {
+          await this.#gradient(step, lane, vector);
+          states.select(lane, vector, this.#batches[lane]!);
+        }
+      });
+      this.turn.workspace.memory.release(vector);
+      states.done();
+      return true;
+    });
   }
 
   /** Gradient sums of one lane's samples: its micro-batches' added up in order. */

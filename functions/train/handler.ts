@@ -104,7 +104,7 @@ async function roundOf(turn: Turn, dataSamples: number): Promise<Outcome> {
 
 async function goOn(turn: Turn, steps: Steps, sweep: Sweep): Promise<Outcome> {
   const { plan, meter } = turn;
-  const where = await resolve(turn);
+  const where = await resolve(turn, (step) => steps.recall(step));
   if (where.kind === 'done') return done(turn);
   const computes = where.step < plan.last;
   for (let { step } = where; step < plan.last; step++) {

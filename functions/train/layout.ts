@@ -1,8 +1,9 @@
+import { keepsLaneStates } from '../../contracts/compression';
 import { LOSS_WEIGHT } from '../../contracts/loss';
 import { names, type RecipeId, type Span } from '../../contracts/names';
 import type { Program } from '../../contracts/program';
 import type { RoundPlan } from '../../contracts/round';
-import { checkpointNames, extraRange, filledRanges, LOSSES_KEPT, wholeNames } from '../../contracts/step-names';
+import { checkpointNames, extraRange, filledRanges, LOSSES_KEPT, shapeOf, wholeNames, type Shape } from '../../contracts/step-names';
 import { isReplicated } from '../../contracts/synchronization';
 import { treeNodes } from '../../contracts/tree-nodes';
 import { slotCount } from '../../training/optimizers';
@@ -32,7 +33,9 @@ export class Layout {
   readonly needsExtra: boolean;
   /** Floats of optimiser state a parameter. */
   readonly slots: number;
-  readonly #shape: { rangeBorders: readonly number[]; bufferCount: number };
+  /** Lanes hold something back from step to step. */
+  readonly stateful: boolean;
+  readonly #shape: Shape;
 
   constructor(
     readonly plan: RoundPlan,
@@ -51,12 +54,13 @@ export class Layout {
     const own = { start: rangeBorders[worker]!, end: rangeBorders[worker + 1]! };
     this.own = own.end > own.start ? own : undefined;
     this.ownsExtra = worker === 0;
-    this.alone = laneBorders.length === 2;
+    this.stateful = keepsLaneStates(plan.recipeBody.compression);
+    this.alone = laneBorders.length === 2 && !this.stateful;
     this.replicated = isReplicated(plan.topology);
     this.updatesExtra = this.ownsExtra || this.replicated;
     this.needsExtra = this.updatesExtra || counterLength(plan.recipeBody.schedule) > 0;
     this.slots = slotCount(plan.recipeBody.optimizer, plan.recipeBody.weightAverage);
-    this.#shape = { rangeBorders, bufferCount: program.bufferCount };
+    this.#shape = shapeOf(plan, program.bufferCount);
   }
 
   /** Parameters, buffer statistics and the loss: what a lane computes, and what the tree adds. */
@@ -139,7 +143,7 @@ export class Layout {
     ];
   }
   whole(step: number): string[] {
-    return wholeNames(this.id, step, this.#shape);
+    return wholeNames(this.id, step, this.#shape, this.plan.first);
   }
   checkpoint(step: number): string[] {
     return checkpointNames(this.id, step, this.#shape);
@@ -148,13 +152,17 @@ export class Layout {
     return [
       ...(this.own ? [names.checkpointParams(this.id, step, this.own)] : []),
       ...this.ownRanges.map((range) => names.checkpointState(this.id, step, range)),
+      ...(this.stateful ? lanesIn(this.lanes).map((lane) => names.checkpointLane(this.id, step, lane)) : []),
     ];
   }
-  /** What this worker deletes of a step that nobody needs any more: all that it has published. */
+  /** What this worker deletes of a step that nobody needs any more: all that it has published, but params that lanes' states follow from. */
   swept(step: number): string[] {
-    return [...this.#inputs(step), ...this.ownValues(step)];
+    const kept = this.stateful && this.own ? this.params(step, this.own) : undefined;
+    return [...this.#inputs(step), ...this.ownValues(step)].filter((name) => name !== kept);
   }
 }
+
+export const lanesIn = ({ start, end }: Span): number[] => Array.from({ length: end - start }, (_, i) => start + i);
 
 /** The workers that publish these names of a step, or its checkpoint: whom a waiting worker waits for. */
 export function makersOf({ plan, program }: Layout, step: number, missing: readonly string[]): number[] {

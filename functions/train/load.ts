@@ -27,18 +27,33 @@ export async function loadStep(turn: Turn, step: number): Promise<boolean> {
   return meter.during('download', () => loadFromExchange(turn, step));
 }
 
-async function loadFromExchange({ layout, exchange, workspace }: Turn, step: number): Promise<boolean> {
-  const { params, slots, extra } = workspace;
-  /** Straight into the vector's slice; false when it is gone. */
-  const read = (name: string, into: Float32Array) => exchange.getInto(name, bytesOf(into));
-  const paramsName = heldNames.params(layout, step);
-  if (!params.holds(paramsName, layout.program.paramCount)) {
-    const there = await Promise.all(
-      layout.paramRanges.map((range) => read(layout.params(step, range), params.values.subarray(range.start, range.end))),
-    );
-    if (!there.every(Boolean)) return false;
-    params.nowHolds(paramsName);
-  }
+/** Loads the params of a step and nothing else. False when any of it is gone. */
+export async function loadParams(turn: Turn, step: number): Promise<boolean> {
+  if (step === turn.plan.first) return loadStep(turn, step);
+  return turn.meter.during('download', () => paramsFromExchange(turn, step));
+}
+
+/** Straight into the vector's slice; false when it is gone. */
+const readInto = ({ exchange }: Turn, name: string, into: Float32Array) => exchange.getInto(name, bytesOf(into));
+
+async function paramsFromExchange(turn: Turn, step: number): Promise<boolean> {
+  const { layout, workspace } = turn;
+  const { params } = workspace;
+  const name = heldNames.params(layout, step);
+  if (params.holds(name, layout.program.paramCount)) return true;
+  const there = await Promise.all(
+    layout.paramRanges.map((range) => readInto(turn, layout.params(step, range), params.values.subarray(range.start, range.end))),
+  );
+  if (!there.every(Boolean)) return false;
+  params.nowHolds(name);
+  return true;
+}
+
+async function loadFromExchange(turn: Turn, step: number): Promise<boolean> {
+  if (!(await paramsFromExchange(turn, step))) return false;
+  const { layout, workspace } = turn;
+  const { slots, extra } = workspace;
+  const read = (name: string, into: Float32Array) => readInto(turn, name, into);
   if (layout.updatedSpan) {
     const name = heldNames.slots(layout, step);
     if (!slots.holds(name, layout.slotSpan(layout.updatedSpan).end)) {

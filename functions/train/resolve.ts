@@ -29,15 +29,16 @@ export async function allDurable({ layout, store, plan }: Turn): Promise<boolean
 /**
  * Where to go on: at the start, after a long wait, when a read finds nothing. Throws the detour `superseded` when the
  * round's manifest exists, which is also the right answer for a retry after the commit.
+ * @param recall  finds what else a step needs, before it is loaded; false when that is gone
  */
-export async function resolve(turn: Turn): Promise<{ kind: 'done' } | { kind: 'at'; step: number }> {
+export async function resolve(turn: Turn, recall: (step: number) => Promise<boolean>): Promise<{ kind: 'done' } | { kind: 'at'; step: number }> {
   const { layout, exchange, plan } = turn;
   for (let missed: unknown; ;) {
     await turn.lookForManifest('now');
     if (await allDurable(turn)) return { kind: 'done' };
     const step = (await findNewest(exchange, layout, plan.first)) ?? plan.first;
     try {
-      if (await loadStep(turn, step)) return { kind: 'at', step };
+      if ((await recall(step)) && (await loadStep(turn, step))) return { kind: 'at', step };
     } catch (error) {
       // The start's checkpoint is deleted only after a later manifest: one more look must find that.
       if (missed !== undefined || !(error instanceof SmltError && error.code === 'ObjectMissing')) throw error;

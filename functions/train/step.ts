@@ -101,6 +101,11 @@ export class Steps {
     return true;
   }
 
+  /** Finds what the lanes hold back at a step, if they do. False when something it follows from is gone. */
+  async recall(step: number): Promise<boolean> {
+    return this.#lanes.recall(step);
+  }
+
   /** After a step that was left in the middle: when this returns, nothing is on its way into or out of the workspace any more. */
   async abandon(): Promise<void> {
     await this.#arrivals.close();

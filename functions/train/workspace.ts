@@ -1,7 +1,7 @@
 import type { Program } from '../../contracts/program';
 import type { ObjectStore } from '../../storage/object-store';
 import { SCRATCH_FLOATS } from '../../training/compression';
-import { KernelMemory, type Vectors } from '../../training/kernels';
+import { HeapVectors, KernelMemory, type Vectors } from '../../training/kernels';
 import type { Compute, LaneSession } from '../compute';
 import { Lru } from '../lru';
 
@@ -13,14 +13,17 @@ interface LaneBuffers {
 }
 
 /** Vectors under the full name of the value they hold: warm only for exactly that value. */
-class Held {
+export class Held {
   #name: string | undefined;
   values: Float32Array = new Float32Array(0);
   constructor(private readonly vectors: Vectors) {}
 
+  isNamed(name: string, length: number): boolean {
+    return this.#name === name && this.values.length === length;
+  }
   /** True when it holds that value already. Else the vector has the length asked for, and what is in it is nobody's. */
   holds(name: string, length: number): boolean {
-    if (this.#name === name && this.values.length === length) return true;
+    if (this.isNamed(name, length)) return true;
     this.#name = undefined;
     if (this.values.length !== length) {
       this.vectors.release(this.values);
@@ -52,6 +55,8 @@ export class Workspace {
   readonly params: Held;
   readonly slots: Held;
   readonly extra: Held;
+  /** What lanes hold back, at two steps. */
+  readonly laneStates = [new Held(new HeapVectors()), new Held(new HeapVectors())] as const;
   /** For a moment's work. */
   readonly scratch: Float32Array;
   readonly #lanes = new Map<number, LaneBuffers>();

@@ -12,7 +12,7 @@ import {
 import { names } from '../../contracts/names';
 import type { Program } from '../../contracts/program';
 import { Assignment, RoundManifest, RoundPlan } from '../../contracts/round';
-import { checkpointNames, wholeNames } from '../../contracts/step-names';
+import { checkpointNames, shapeOf, wholeNames } from '../../contracts/step-names';
 import { lambdaVcpus, listPrices } from '../lambda/prices';
 import type { FunctionPlatform, FunctionReference, FunctionSpec, Invocation, PlatformLimits, PriceList, Usage } from '../platform';
 import type { FunctionModel } from './function-model';
@@ -137,7 +137,7 @@ export class SimulatedPlatform implements FunctionPlatform {
     for (const [key, plan] of this.#plans) {
       const step = (await this.#rounds.get(key)!).stepAt(nowMs);
       const { bufferCount } = this.#options.model.program;
-      if (step > plan.first) all.push(...wholeNames(plan, step, { rangeBorders: plan.cut.rangeBorders, bufferCount }));
+      if (step > plan.first) all.push(...wholeNames(plan, step, shapeOf(plan, bufferCount), plan.first));
     }
     return all.filter((name) => name.startsWith(prefix));
   }
@@ -182,7 +182,7 @@ export class SimulatedPlatform implements FunctionPlatform {
       memoryMib: plan.allocation.memoryMib,
       gatherMs,
       onFinished: async () => {
-        const shape = { rangeBorders: plan.cut.rangeBorders, bufferCount: model.program.bufferCount };
+        const shape = shapeOf(plan, model.program.bufferCount);
         await Promise.all(checkpointNames(plan, plan.last, shape).map((name) => objects.putValue(name, this.#value(plan, plan.last, name))));
       },
     });

@@ -75,6 +75,10 @@ it('without compression the network learns the digits', () => {
 const methods: [string, Compression, { tolerance: number; share: number }][] = [
   ['bf16', { kind: 'bf16' }, { tolerance: 0.01, share: 0.8 }],
   ['fp16', { kind: 'fp16' }, { tolerance: 0.01, share: 0.8 }],
+  ['top-k, density 0.1', { kind: 'top-k', density: 0.1 }, { tolerance: 0.01, share: 0.65 }],
+  ['top-k, density 0.01', { kind: 'top-k', density: 0.01 }, { tolerance: 0.025, share: 0.55 }],
+  ['significance, threshold 0.001', { kind: 'significance', threshold: 0.001 }, { tolerance: 0.01, share: 0.7 }],
+  ['significance, threshold 0.01', { kind: 'significance', threshold: 0.01 }, { tolerance: 0.015, share: 0.6 }],
 ];
 
 it.each(methods)('%s keeps accuracy and moves less', async (name, compression, { tolerance, share }) => {

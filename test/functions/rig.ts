@@ -11,7 +11,7 @@ import type { Optimizer, WeightAverage } from '../../contracts/optimizer';
 import type { Recompute } from '../../contracts/recompute';
 import type { Schedule } from '../../contracts/schedule';
 import { RoundManifest, type Assignment, type Checkpoint, type RoundPlan, type TrainAnswer } from '../../contracts/round';
-import { checkpointNames, wholeNames } from '../../contracts/step-names';
+import { checkpointNames, shapeOf, wholeNames } from '../../contracts/step-names';
 import { bytesOf, jsonBytes, jsonOf, sha256Of } from '../../functions/bytes';
 import { DataSet } from '../../functions/data-set';
 import { onnxCompute } from '../../functions/onnx-compute';
@@ -300,7 +300,7 @@ export class Track {
     const { store, exchange } = this.rig;
     const { bufferCount } = await readProgram(store, this.rig.programDigest);
     const { run, track, recipe, round, start, cut } = plan;
-    const kept = step === plan.first ? [] : checkpointNames(plan, step, { rangeBorders: cut.rangeBorders, bufferCount });
+    const kept = step === plan.first ? [] : checkpointNames(plan, step, shapeOf(plan, bufferCount));
     const objects = await Promise.all(
       kept.map(async (name) => {
         const info = await store.head(name);
@@ -335,9 +335,9 @@ export class Track {
   async cutShort(plan: RoundPlan): Promise<void> {
     const { store, exchange } = this.rig;
     const { bufferCount } = await readProgram(store, this.rig.programDigest);
-    const shape = { rangeBorders: plan.cut.rangeBorders, bufferCount };
-    for (let step = plan.last; step > plan.first; step--) {
-      const values = await Promise.all(wholeNames(plan, step, shape).map((name) => exchange.get(name)));
+    const shape = shapeOf(plan, bufferCount);
+    for (let step = plan.last; step > plan.first && shape.statefulLanes === undefined; step--) {
+      const values = await Promise.all(wholeNames(plan, step, shape, plan.first).map((name) => exchange.get(name)));
       if (values.some((value) => value === undefined)) continue;
       const kept = checkpointNames(plan, step, shape);
       await Promise.all(kept.map((name, i) => store.putValue(name, values[i]!)));

@@ -4,7 +4,7 @@ import { partialBytes } from '../../contracts/compression';
 import { methodOf, SCRATCH_FLOATS, type Method, type SumAt } from '../../training/compression';
 import { KernelMemory } from '../../training/kernels';
 
-const settings: Compression[] = [{ kind: 'bf16' }, { kind: 'fp16' }];
+const settings: Compression[] = [{ kind: 'bf16' }, { kind: 'fp16' }, { kind: 'top-k', density: 0.1 }];
 
 const memory = new KernelMemory(2 ** 20);
 const scratch = memory.floats(SCRATCH_FLOATS);
@@ -95,4 +95,61 @@ it('halves round to the nearest number that they hold, ties to even', () => {
   ]);
   const fp16 = methodOf({ kind: 'fp16' }, scratch);
   expect([...settled(fp16, Float32Array.of(1 + 2 ** -11, 65_519, 65_520, 2 ** -25, 3 * 2 ** -25))]).toEqual([1, 65_504, Infinity, 0, 2 ** -23]);
+});
+
+describe('a lane that holds something back', () => {
+  const params = Float32Array.from({ length: 600 }, (_, i) => Math.cos(i) + 2);
+  const lane = { step: 3, samples: 4, params, learningRate: 0.1 };
+  const gradients = fc.array(fc.float({ min: -4, max: 4, noNaN: true }), { minLength: 1, maxLength: 600 });
+  const select = (setting: Compression, gradient: Float32Array, kept: Float32Array) => {
+    const sent = gradient.slice();
+    const keeps = new Float32Array(sent.length).fill(NaN);
+    methodOf(setting, scratch).lane!.select(sent, kept, keeps, { ...lane, params: params.subarray(0, sent.length) });
+    return { sent, keeps };
+  };
+
+  it.each<[Compression]>([[{ kind: 'top-k', density: 0.1 }], [{ kind: 'significance', threshold: 0.7 }]])(
+    'sends or keeps every element of what has come together, %j',
+    (setting) => {
+      fc.assert(
+        fc.property(gradients, fc.integer(), (list, seed) => {
+          const gradient = Float32Array.from(list);
+          const kept = gradient.map((_, i) => Math.sin(seed + i));
+          const { sent, keeps } = select(setting, gradient, kept);
+          for (let i = 0; i < list.length; i++) {
+            expect(sent[i]! + keeps[i]!).toBe(Math.fround(gradient[i]! + kept[i]!));
+            expect(sent[i] === 0 || keeps[i] === 0).toBe(true);
+          }
+        }),
+        { numRuns: 60 },
+      );
+    },
+  );
+
+  it('sends the largest tenth, the first ones among equals', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 1, maxLength: 300 }), (list) => {
+        const gradient = Float32Array.from(list);
+        const { sent } = select({ kind: 'top-k', density: 0.1 }, gradient, new Float32Array(list.length));
+        const expected = list
+          .map((value, i) => ({ value, i }))
+          .sort((a, b) => Math.abs(b.value) - Math.abs(a.value) || a.i - b.i)
+          .slice(0, Math.max(1, Math.round(list.length * 0.1)));
+        const chosen = new Float32Array(list.length);
+        for (const { value, i } of expected) chosen[i] = value;
+        expect([...sent]).toEqual([...chosen]);
+      }),
+    );
+  });
+
+  it('sends what would move its parameter by more than its share, and never holds back NaN', () => {
+    // threshold / sqrt(step + 1) = 0.35; the update of a mean over 4 samples at rate 0.1 is a fortieth of the sum.
+    const gradient = Float32Array.of(0.36 * 40, 0.34 * 40, -0.36 * 80, NaN, 1e-30);
+    const sent = gradient.slice();
+    const keeps = new Float32Array(5);
+    const at = { ...lane, params: Float32Array.of(1, 1, -2, 5, 0) };
+    methodOf({ kind: 'significance', threshold: 0.7 }, scratch).lane!.select(sent, new Float32Array(5), keeps, at);
+    expect([...sent]).toEqual([gradient[0], 0, gradient[2], NaN, gradient[4]]);
+    expect([...keeps]).toEqual([0, gradient[1], 0, 0, 0]);
+  });
 });

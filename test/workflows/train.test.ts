@@ -69,6 +69,16 @@ describe('training on real processes', () => {
     for (const { first, last } of rounds) for (const border of [9, 17]) expect(first < border && border < last).toBe(false);
   });
 
+  it('gives the same weights for lanes that hold gradients back, and computes what they hold again after a kill', async () => {
+    const sparse = { synchronization: { compression: { kind: 'top-k', density: 0.05 }, microBatches: 2 } };
+    const one = await digestOf('top-k-one', jobOf({ minWorkers: 1, maxWorkers: 1, stepsPerRound: 10 }, sparse));
+    expect(one).not.toBe(digests.get('one'));
+    await engine.setFaults([{ function: 'smlt-train-*', payload: { worker: 1 }, nth: 1, times: 2, action: { kind: 'kill', afterMs: 60 } }]);
+    const three = await digestOf('top-k-three', jobOf({ minWorkers: 3, maxWorkers: 3, stepsPerRound: 7 }, sparse));
+    await engine.setFaults([]);
+    expect(three).toBe(one);
+  });
+
   it('gives the same weights when functions are killed and answers are lost', async () => {
     await engine.setFaults([
       { function: 'smlt-train-*', payload: { worker: 1 }, nth: 1, times: 2, action: { kind: 'kill', afterMs: 40 } },

@@ -1,8 +1,10 @@
 import type { Compression } from '../../contracts/compression';
 import { halves } from './halves';
 import type { Method } from './method';
+import { significance } from './significance';
+import { topK } from './top-k';
 
-export type { Method, SumAt } from './method';
+export type { LaneRule, Method, SumAt } from './method';
 
 /** Floats that a method works in: small enough for the processor's first cache. */
 export const SCRATCH_FLOATS = 4_096;
@@ -13,5 +15,9 @@ export function methodOf(compression: Compression, scratch: Float32Array): Metho
     case 'fp16':
     case 'bf16':
       return halves(compression.kind, scratch);
+    case 'top-k':
+      return topK(compression);
+    case 'significance':
+      return significance(compression);
   }
 }

@@ -23,4 +23,25 @@ export interface Method {
   encode(sum: Float32Array, out: Uint8Array): number;
   /** The settled sum again, all of it. */
   decode(bytes: Uint8Array, sum: Float32Array): void;
+  /** Where a lane holds something back, before anything is added. */
+  readonly lane?: LaneRule;
+}
+
+/** A lane's gradient, before it is a leaf of the tree. */
+export interface LaneAt {
+  readonly step: number;
+  /** What the gradient is a sum over. */
+  readonly samples: number;
+  /** At which it was computed. */
+  readonly params: Float32Array;
+  /** Of this step. */
+  readonly learningRate: number;
+}
+export interface LaneRule {
+  /**
+   * Leaves in `gradient` what the lane sends.
+   * @param kept  what it held back until this step; zeros at first. As many elements as the gradient has
+   * @param keeps  becomes what it holds back from here on: another vector
+   */
+  select(gradient: Float32Array, kept: Float32Array, keeps: Float32Array, at: LaneAt): void;
 }
