@@ -149,6 +149,12 @@ describe('kernel memory', () => {
     small.release(a);
   });
 
+  it('says what it had no room for, and what to do', () => {
+    expect(() => new KernelMemory(1_000).floats(2 ** 40)).toThrow(
+      /no room for a vector of 1099511627776 floats \(4194304 MiB\): .* give the function more memory/,
+    );
+  });
+
   it('refuses a vector that is given back twice', () => {
     const small = new KernelMemory(1_000);
     const vector = small.floats(5);

@@ -67,7 +67,7 @@ export class HeapVectors implements Vectors {
 
 /**
  * Memory of a fixed size for vectors. It never grows, since growing would detach every view; pages that nobody writes to
- * cost nothing, so ask for what may be needed at most. What does not fit gets ordinary memory.
+ * cost nothing, so ask for what may be needed at most. What does not fit gets ordinary memory: the same bits, slower.
  */
 export class KernelMemory implements Vectors {
   readonly #buffer: ArrayBuffer | undefined;
@@ -84,7 +84,7 @@ export class KernelMemory implements Vectors {
 
   floats(length: number): Float32Array<ArrayBuffer> {
     const start = this.#take(4 * length);
-    return start === undefined ? new Float32Array(length) : new Float32Array(this.#buffer!, start, length);
+    return start === undefined ? ordinaryVector(length) : new Float32Array(this.#buffer!, start, length);
   }
 
   /** Ordinary memory is left to the garbage collector. */
@@ -125,6 +125,17 @@ export class KernelMemory implements Vectors {
     } else if (before?.end === start) before.end = end;
     else if (after?.start === end) after.start = start;
     else this.#free.splice(at, 0, { start, end });
+  }
+}
+
+/** @throws {RangeError} that says what was asked for */
+function ordinaryVector(length: number): Float32Array<ArrayBuffer> {
+  try {
+    return new Float32Array(length);
+  } catch (error) {
+    const mib = Math.ceil((4 * length) / 2 ** 20);
+    const what = `no room for a vector of ${length} floats (${mib} MiB): the kernels' memory, at most 4 GiB, is taken, and this host gives no other`;
+    throw new RangeError(`${what}; give the function more memory, or train with more workers of fewer lanes`, { cause: error });
   }
 }
 
