@@ -283,6 +283,12 @@ export class GraphWriter {
     return this.emit('ScatterElements', [zeros, indices, updates], { shape, type: updates.type }, { axis: int(axis), reduction: text('add') });
   }
 
+  /** Zeros of `shape` with updates added at indices `[…, depth]` into its first axes, in order: one thread, so the same bits. */
+  scatterRows(shape: readonly number[], indices: Value, updates: Value): Value {
+    const type = updates.type;
+    return this.emit('ScatterND', [this.full(shape, 0, type), indices, updates], { shape, type }, { reduction: text('add') });
+  }
+
   graph(name: string, inputs: readonly Value[], outputs: readonly Value[]): Graph {
     return pruned({
       name,

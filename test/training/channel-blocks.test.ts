@@ -61,6 +61,35 @@ async function results(each: Case, blocked: boolean): Promise<Record<string, Flo
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Buffer => Buffer.from(buffer, byteOffset, byteLength);
 
+/** Few channels and places, any window; undefined where the window does not fit. */
+function randomCase(seed: number): Case | undefined {
+  let state = seed;
+  const below = (bound: number) => ((state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) >>> 8) % bound;
+  const of = <T>(...choices: T[]): T => choices[below(choices.length)] as T;
+  const samples = of(1, 5, 13, 17, 40);
+  const channels = of(3, 7, 16, 32);
+  const [height, width] = [3 + below(14), 3 + below(14)];
+  const w = [of(16, 32), channels, 1 + below(4), 1 + below(4)] as const;
+  const [strides, dilations] = [
+    [1 + below(3), 1 + below(2)],
+    [1 + below(2), 1 + below(2)],
+  ];
+  const pads = [below(3), below(3), below(3), below(3)];
+  const fits = [height, width].every((size, i) => size + pads[i]! + pads[i + 2]! > (w[i + 2]! - 1) * dilations[i]!);
+  return fits ? { x: [samples, channels, height, width], w, strides, dilations, pads } : undefined;
+}
+
+async function expectSame(each: Case): Promise<Record<string, Float32Array>> {
+  const [plain, blocked] = [await results(each, false), await results(each, true)];
+  expect(Object.keys(blocked).sort()).toEqual(Object.keys(plain).sort());
+  for (const [name, expected] of Object.entries(plain)) {
+    const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const error = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - blocked[name]![i]!)), 0);
+    expect([JSON.stringify(each), name, error / scale < 5e-6 || error / scale]).toEqual([JSON.stringify(each), name, true]);
+  }
+  return blocked;
+}
+
 const cases: Record<string, Case> = {
   'whole blocks, padded': { x: [8, 32, 16, 16], w: [16, 32, 3, 3], pads: [1, 1, 1, 1] },
   'three input channels': { x: [4, 3, 24, 24], w: [32, 3, 5, 5], pads: [2, 2, 2, 2] },
@@ -83,16 +112,16 @@ requireBackend(
   it.each(Object.entries(cases))('have the results and gradients of plain ones: %s', async (_what, each) => {
     expect(hasBlocks(trained(each, true))).toBe(true);
     expect(hasBlocks(trained(each, false))).toBe(false);
-    const [plain, blocked] = [await results(each, false), await results(each, true)];
-    expect(Object.keys(blocked).sort()).toEqual(Object.keys(plain).sort());
-    for (const [name, expected] of Object.entries(plain)) {
-      const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      const error = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - blocked[name]![i]!)), 0);
-      expect([name, error / scale < 5e-6 || error / scale]).toEqual([name, true]);
-    }
+    const blocked = await expectSame(each);
     const again = await results(each, true);
     for (const [name, values] of Object.entries(blocked)) expect([name, bytesOf(again[name]!).equals(bytesOf(values))]).toEqual([name, true]);
   });
+
+  it('have them for random windows', async () => {
+    const tried = Array.from({ length: 20 }, (_, seed) => randomCase(seed + 1)).filter((each) => each && hasBlocks(trained(each, true)));
+    expect(tried.length).toBeGreaterThan(3);
+    for (const each of tried) await expectSame(each!);
+  }, 30_000);
 
   it.each<[string, Case]>([
     ['groups', { x: [4, 32, 24, 24], w: [32, 16, 3, 3], group: 2 }],

@@ -67,7 +67,10 @@ export const gatherRules: Record<string, Rule> = {
         const rows = g.reshape(dY, [...before, count, ...after]);
         const aligned = [...before.map(() => 1), count, ...after.map(() => 1)];
         const updates = padding === undefined ? rows : g.where(g.compare('Equal', g.reshape(indices, aligned), padding), 0, rows);
-        const along = g.reshape(fromStart(g, indices, data.shape[axis] ?? 1), aligned);
+        const positive = fromStart(g, indices, data.shape[axis] ?? 1);
+        // Rows of a table, such as embeddings: whole rows are added at once.
+        if (axis === 0) return g.scatterRows(data.shape, g.cast(g.reshape(positive, [count, 1]), 'int64'), updates);
+        const along = g.reshape(positive, aligned);
         return g.scatterAdd(data.shape, g.expand(along, updates.shape), updates, axis);
       },
     }),
@@ -85,10 +88,7 @@ export const gatherRules: Record<string, Rule> = {
       return [...indices.shape.slice(0, -1), ...data.shape.slice(depth)];
     },
     gradient: ({ data, indices }, dY, g, at) => ({
-      data: () => {
-        const zeros = g.full(data.shape, 0, data.type);
-        return g.emit('ScatterND', [zeros, withBatch(g, data, indices, at.int('batch_dims', 0)), dY], data, { reduction: text('add') });
-      },
+      data: () => g.scatterRows(data.shape, withBatch(g, data, indices, at.int('batch_dims', 0)), dY),
     }),
   }),
 
