@@ -154,10 +154,10 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     },
 
     /** Keeps what a run has seen of its program for the next run's first choices. */
-    async keepLearnt({ run, program, observations }: { run: string; program: PrepareAnswer; observations: readonly unknown[] }): Promise<void> {
+    async keepLearnt({ run, programDigest, observations }: { run: string; programDigest: string; observations: readonly unknown[] }): Promise<void> {
       if (observations.length === 0) return;
-      const learnt: Learnt = { formatVersion: 1, run, observations: compactObservations(observations).slice(-CARRIED_OBSERVATIONS) };
-      await store.replace(learntName(program), encodeRecord(learnt));
+      const learnt: Learnt = { formatVersion: 1, run, observations: compactObservations(observations) };
+      await store.replace(learntName(programDigest), encodeRecord(learnt));
     },
 
     /** The next trial's hyperparameters. Trial 0 is the job as it was written, which profile has begun to train. */
@@ -192,13 +192,13 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
   };
 
   /** Times hold where they were seen: the same platform, as many cores, the same kind of exchange. */
-  function learntName({ programDigest }: PrepareAnswer): string {
+  function learntName(programDigest: string): string {
     const { prices, limits } = platform;
     const place = { prices, totalCores: Number.isFinite(limits.totalCores) ? limits.totalCores : null, exchange: exchangeKind(exchange.uri) };
     return names.learnt(programDigest, sha256Hex(encodeRecord(place)).slice(0, RECIPE_DIGITS));
   }
   async function learntBefore(program: PrepareAnswer, run: string): Promise<Observation[]> {
-    const learnt = await findRecord(store, Learnt, learntName(program));
+    const learnt = await findRecord(store, Learnt, learntName(program.programDigest));
     return learnt && learnt.run !== run ? learnt.observations : [];
   }
 

@@ -1,6 +1,6 @@
 import { workflowInfo } from '@temporalio/workflow';
 import { ProfileInput, trialTrack, type TrackResult } from '../contracts/pipeline';
-import { keepLearnt } from './activities';
+import { keepForNextRun } from './learnt';
 import { parseInput } from './refusal';
 import { openStage, startCarrying } from './stage';
 import { endingInOrder, listenForStop } from './stopping';
@@ -17,7 +17,7 @@ export async function profile(raw: unknown): Promise<TrackResult> {
       ...{ grant, wholeGoal: input.wholeGoal, stopRequested: () => stop.requested, onProgress: reportProgress },
     });
     // A pipeline goes on, and keeps more when it ends.
-    if (!workflowInfo().parent) await keepLearnt({ run, program, observations: result.observations });
+    if (!workflowInfo().parent) await keepForNextRun(run, program, result.observations);
     await close();
     return result;
   });

@@ -1,7 +1,7 @@
 import { continueAsNew } from '@temporalio/workflow';
 import { TrainInput, type TrackResult } from '../contracts/pipeline';
 import { parseInput } from './refusal';
-import { keepLearnt } from './activities';
+import { keepForNextRun } from './learnt';
 import { openStage, startCarrying } from './stage';
 import { endingInOrder, listenForStop } from './stopping';
 import { trainTrack } from './track';
@@ -23,7 +23,7 @@ export async function train(raw: unknown): Promise<TrackResult> {
       handOver: (carried) => continueAsNew<typeof train>({ ...input, run, program, grant: grant(), carried }),
     });
     // Parts of a trial see what the whole sees again.
-    if (input.untilStep === undefined) await keepLearnt({ run, program, observations: result.observations });
+    if (input.untilStep === undefined) await keepForNextRun(run, program, result.observations);
     await close();
     return result;
   });
