@@ -18,6 +18,7 @@ import { pullCommand } from './pull';
 import { resumeCommand } from './resume';
 import { runCommand } from './run';
 import { setGoalCommand } from './set-goal';
+import { simulateCommand } from './simulate';
 import { statusCommand } from './status';
 import { stopCommand } from './stop';
 import { workerCommand } from './worker';
@@ -37,6 +38,7 @@ function program(): Command {
     dataCommand(),
     modelCommand(),
     planCommand(),
+    simulateCommand(),
     explainCommand(),
     devCommand(),
     workerCommand(),

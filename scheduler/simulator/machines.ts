@@ -1,7 +1,6 @@
 import type { ExchangeKind } from '../../contracts/scheduling';
 import type { Prices } from '../../contracts/scheduling';
 import {
-  COLD_START_MS,
   FUNCTION_LIMIT_MS,
   MAX_VCPUS,
   MIB_PER_VCPU,
@@ -26,7 +25,6 @@ export const lambdaWorkers = ({ usdPerGbSecond, usdPerRequest }: Pick<Prices, 'u
 /** A round in the workflow: 61 ms with 8 workers, about 70 with 128, in chunks of 16. Source: measured on a tuned development server. */
 export const orchestrationMs = (workers: number): number => ORCHESTRATION_MS + 0.08 * workers;
 export const TURN_MS = 40;
-export const coldStartMs = COLD_START_MS;
 
 const free = { usdPerHour: 0, usdPerPut: 0, usdPerGet: 0, usdPerByte: 0 };
 /**

@@ -106,7 +106,10 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
   let current: DecisionRequest['current'];
   let accepted: DecisionRequest['accepted'];
   let phase: 'profile' | 'run' = job.probes > 0 ? 'profile' : 'run';
-  const spent = () => ledger.computeNanoUsd + ledger.requestsNanoUsd + storeNanoUsd;
+  const { exchange } = world;
+  // Requests to the exchange are on the invocations' bills; the hours of a node, and bytes, are on nobody's.
+  const requestsToExchange = () => nanoUsd(counts.puts * exchange.usdPerPut + counts.gets * exchange.usdPerGet);
+  const spent = () => ledger.computeNanoUsd + ledger.requestsNanoUsd + storeNanoUsd + requestsToExchange();
   const { deadlineMs, budgetUsd, minimize } = job.goal;
   const goal = {
     minimize,
@@ -114,14 +117,9 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
     ...(budgetUsd !== undefined && { budgetNanoUsd: nanoUsd(budgetUsd) }),
   };
   const finished = (outcome: SimulatedRun['outcome'], reason: string): SimulatedRun => {
-    const { exchange } = world;
-    const exchangeNanoUsd = nanoUsd(
-      (nowMs / HOUR_MS) * exchange.usdPerHour +
-        counts.puts * exchange.usdPerPut +
-        counts.gets * exchange.usdPerGet +
-        counts.movedBytes * exchange.usdPerByte,
-    );
-    const total = spent() + exchangeNanoUsd;
+    const heldNanoUsd = nanoUsd((nowMs / HOUR_MS) * exchange.usdPerHour + counts.movedBytes * exchange.usdPerByte);
+    const exchangeNanoUsd = requestsToExchange() + heldNanoUsd;
+    const total = spent() + heldNanoUsd;
     const costNanoUsd = { functions: ledger.computeNanoUsd, requests: ledger.requestsNanoUsd, store: storeNanoUsd, exchange: exchangeNanoUsd, total };
     return {
       ...{ outcome, reason, steps: step, timeMs: nowMs, costNanoUsd, gbSeconds: ledger.gbSeconds, invocations: ledger, counts, rounds },
@@ -214,6 +212,7 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
 
 /** Median time between the ends of steps; the first counts from when the first worker was ready. */
 function medianStepMs({ stepEndsMs, readyMs }: RoundOutcome): number {
+  if (stepEndsMs.length === 0) return 0;
   return median(Array.from(stepEndsMs, (endMs, i) => endMs - (i === 0 ? readyMs : stepEndsMs[i - 1]!)));
 }
 
