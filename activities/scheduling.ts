@@ -360,4 +360,4 @@ function sameState(a: Recipe, b: Recipe): boolean {
 }
 
 /** What a step's exchange costs in time depends on the kind of store. */
-const exchangeKind = (uri: string): ExchangeKind => (/^redis/.test(uri) ? 'redis' : uri.startsWith('s3:') ? 's3' : 'files');
+const exchangeKind = (uri: string): ExchangeKind => (/^(redis|hybrid)/.test(uri) ? 'redis' : uri.startsWith('s3:') ? 's3' : 'files');

@@ -31,7 +31,7 @@ export interface Exchange {
   readonly uri: string;
   readonly traffic: ExchangeTraffic;
   /** Left out where requests cost nothing. */
-  readonly charged?: StoreRequests;
+  readonly charged?: StoreRequests | undefined;
   /** How far apart looks without waiting should be, where one costs money or time. Left out: as often as one likes. */
   readonly glanceMs?: number;
   /** Writes a value in parts (views are written without joining them), or finds it there. @throws {SmltError} `NotDeterministic` */

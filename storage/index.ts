@@ -6,6 +6,7 @@ import { SmltError } from '../contracts/errors';
 import type { Exchange } from './exchange';
 import { FilesObjectStore } from './files/files-object-store';
 import { TmpfsExchange } from './files/tmpfs-exchange';
+import { HybridExchange, parseHybridUri } from './hybrid-exchange';
 import type { ObjectStore } from './object-store';
 import type * as Redis from './redis/redis-exchange';
 import type * as S3Exchanges from './s3/s3-exchange';
@@ -37,6 +38,16 @@ export const exchanges: Readonly<Record<string, (uri: string) => Promise<Exchang
     // eslint-disable-next-line @typescript-eslint/no-require-imports
     const { S3Exchange } = require('./s3/s3-exchange') as typeof S3Exchanges;
     return S3Exchange.open(uri);
+  },
+  hybrid: async (uri) => {
+    const { hot, lasting } = parseHybridUri(uri);
+    const first = await openExchange(hot);
+    try {
+      return new HybridExchange(uri, first, await openExchange(lasting));
+    } catch (error) {
+      await first.close();
+      throw error;
+    }
   },
 };
 

@@ -322,10 +322,10 @@ describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
     );
 
     it('counts bytes with their headers, puts, gets and all requests, and each value only where it was moved', async () => {
-      await exchange.putValue(params(1), [filled(1, 300), filled(2, 700)]);
-      await other.putValue(params(1), [filled(1, 300), filled(2, 700)]);
-      await other.get(params(1));
-      await other.get(params(2));
+      await exchange.putValue(partial(1, 0), [filled(1, 300), filled(2, 700)]);
+      await other.putValue(partial(1, 0), [filled(1, 300), filled(2, 700)]);
+      await other.get(partial(1, 0));
+      await other.get(partial(2, 0));
       expect(exchange.traffic).toEqual({ bytesWritten: 1_024, bytesRead: 0, puts: 1, gets: 0, requests: 1 });
       expect(other.traffic).toEqual({ bytesWritten: 0, bytesRead: 1_024, puts: 1, gets: 2, requests: 3 });
     });

@@ -8,6 +8,7 @@ import { s3Server, startVersitygw } from '../support/versitygw';
 import { fullPath, pathOfName } from '../../storage/inbox-paths';
 import { RedisKeys } from '../../storage/redis/redis-keys';
 import { parseRedisUri } from '../../storage/redis/redis-uri';
+import { parseHybridUri } from '../../storage/hybrid-exchange';
 import { redisServer, startRedis, type RedisServer } from '../support/redis';
 
 /** Somewhere that a back end can keep its bytes during a test file, and a way to damage them behind its back. */
@@ -59,15 +60,15 @@ export const objectStorePlaces: Readonly<Record<string, Backend<() => Promise<Pl
   s3: s3Places((name) => name),
 };
 
+const openMemory = folderPlace(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'tmpfs', (root, name) => fullPath(root, pathOfName(name)));
+
 export const exchangePlaces: Readonly<Record<string, Backend<() => Promise<Place>>>> = {
-  tmpfs: always(
-    folderPlace(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'tmpfs', (root, name) => fullPath(root, pathOfName(name))),
-    'tmpfs',
-  ),
+  tmpfs: always(openMemory, 'tmpfs'),
   redis: redisPlace(({ uri }) => uri),
   rediss: redisPlace(({ tlsUri }) => tlsUri ?? ''),
   'redis+unix': redisPlace(({ unixUri }) => unixUri),
   s3: s3Places((name) => fullPath('', pathOfName(name))),
+  hybrid: hybridPlace(),
 };
 
 function redisPlace(uriOf: (server: RedisServer) => string): Backend<() => Promise<Place>> {
@@ -91,6 +92,28 @@ function redisPlace(uriOf: (server: RedisServer) => string): Backend<() => Promi
   return {
     found: redisServer.found === undefined ? undefined : () => open(redisServer.found ?? ''),
     describe: (title, tests) => redisServer.describe(title, (binary) => tests(() => open(binary))),
+  };
+}
+
+/** Redis, with files as the lasting one: S3 has the suite for itself. */
+function hybridPlace(): Backend<() => Promise<Place>> {
+  const redis = redisPlace(({ uri }) => uri);
+  const open = async (openHot: () => Promise<Place>): Promise<Place> => {
+    const [hot, lasting] = [await openHot(), await openMemory()];
+    return {
+      ...hot,
+      uri: () => `hybrid:${hot.uri()},${lasting.uri()}`,
+      async damage(uri, name, change) {
+        const inner = parseHybridUri(uri);
+        await hot.damage(inner.hot, name, change);
+        await lasting.damage(inner.lasting, name, change);
+      },
+      close: async () => void (await Promise.all([hot.close(), lasting.close()])),
+    };
+  };
+  return {
+    found: redis.found && (() => open(redis.found!)),
+    describe: (title, tests) => redis.describe(title, (openHot) => tests(() => open(openHot))),
   };
 }
 
