@@ -15,6 +15,7 @@ import { Learnt, type Decision, type ExchangeKind, type Observation } from '../c
 import {
   compactObservations,
   decideNext as decide,
+  groupsFor,
   medianPrune,
   suggestTrial as suggest,
   withParameters,
@@ -249,6 +250,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       prices,
       exchange: exchangeKind(exchange.uri),
       topology: job.synchronization.topology,
+      ...defined({ groups: job.synchronization.groups }),
       ...defined({ compression: recipeBody.compression }),
       phase,
       probesLeft,
@@ -263,7 +265,11 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     { allocation, reason }: Decision & { kind: 'run' | 'probe' },
   ): Promise<RoundPlan> {
     const { run, track, recipe, round, step, untilStep, pauseAtStep = Infinity, from } = question;
-    const { topology } = job.synchronization;
+    const { topology, groups: fixed, compression } = job.synchronization;
+    const { lanes } = recipeBody;
+    const { paramCount, bufferCount } = program;
+    const exchanged = { exchange: exchangeKind(exchange.uri), topology, groups: fixed, compression, lanes, paramCount, bufferCount };
+    const groups = groupsFor(exchanged, allocation.workers);
     const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
     // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
     const windowEnd = (Math.floor(step / LOSS_WINDOW) + 1) * LOSS_WINDOW;
@@ -286,7 +292,8 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       last,
       allocation: { ...allocation, steps: last - step },
       topology,
-      cut: cutOf({ topology, lanes: recipeBody.lanes, paramCount: program.paramCount, workers: allocation.workers }),
+      ...(groups === undefined ? {} : { groups }),
+      cut: cutOf({ topology, lanes, paramCount, workers: allocation.workers }),
       start,
       dataUri: job.data.train,
       exchangeUri: exchange.uri,

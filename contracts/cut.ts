@@ -14,6 +14,17 @@ import { treeNodes } from './tree-nodes';
 export function cutLanes(lanes: number, workers: number): number[] {
   if (!Number.isInteger(workers) || workers < 1 || workers > lanes)
     throw new SmltError('InvalidSpec', `${workers} workers for ${lanes} lanes: expected 1 to ${lanes}; raise lanes to use more workers`);
+  const key = `${lanes} ${workers}`;
+  const known = cutsKnown.get(key) ?? bestLaneCut(lanes, workers);
+  if (cutsKnown.size >= MOST_KNOWN) cutsKnown.clear();
+  cutsKnown.set(key, known);
+  return [...known];
+}
+/** A pure function's answers: among a thousand lanes one takes a second, and the scheduler asks again and again. */
+const cutsKnown = new Map<string, readonly number[]>();
+const MOST_KNOWN = 1_024;
+
+function bestLaneCut(lanes: number, workers: number): number[] {
   const most = Math.ceil(lanes / workers);
   const UNEVEN = 1 / (lanes * lanes * 2); // squares of lanes add up to at most lanes², so they never outweigh a node
   const costOf = (start: number, size: number) => treeNodes({ start, end: start + size }, lanes).length + size * size * UNEVEN;

@@ -129,6 +129,8 @@ export const DecisionInput = z.object({
   prices: Prices,
   exchange: ExchangeKind.default('files'),
   topology: Topology.default('scatter-reduce'),
+  /** Fixed by the job; left out, they follow from the number of workers. */
+  groups: z.int().min(1).optional(),
   compression: Compression.optional(),
   phase: z.enum(['profile', 'run']),
   probesLeft: z.int().min(0),

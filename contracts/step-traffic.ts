@@ -127,25 +127,41 @@ function countScatter(shape: StepShape, counters: readonly Counter[]): void {
   );
   const allNodes = sum(groupNodes);
   const spans = ownedSpans(shape);
+  const spanBytes = spans.map(({ span }) => framedPartial(shape, span));
+  const bytesUpTo = [0];
+  for (const bytes of spanBytes) bytesUpTo.push(bytesUpTo.at(-1)! + bytes);
+  const groupOf = (worker: number) => groupBorders.findIndex((border) => border > worker) - 1;
   // Owners read every group's nodes; what they have added up themselves they need not.
-  for (const { owner, span } of spans) counters[owner]!.get(framedPartial(shape, span), allNodes);
+  for (const [i, { owner }] of spans.entries()) {
+    counters[owner]!.get(spanBytes[i]!, allNodes);
+    const group = groupOf(owner);
+    const pieceBorders = evenBorders(spans.length, groupBorders[group + 1]! - groupBorders[group]!);
+    const member = owner - groupBorders[group]!;
+    if (i < pieceBorders[member]! || i >= pieceBorders[member + 1]!) continue;
+    counters[owner]!.get(spanBytes[i]!, -groupNodes[group]!);
+    counters[owner]!.put(spanBytes[i]!, -groupNodes[group]!);
+  }
   for (let group = 0; group < groups; group++) {
     const first = groupBorders[group]!;
     const size = groupBorders[group + 1]! - first;
     const pieceBorders = evenBorders(spans.length, size);
-    const pieces = Array.from({ length: size }, (_, member) => spans.slice(pieceBorders[member], pieceBorders[member + 1]));
-    for (const [member, piece] of pieces.entries()) {
-      if (piece.length === 0) continue;
-      const combiner = counters[first + member]!;
-      const bytes = framedPartial(shape, { start: piece[0]!.span.start, end: piece.at(-1)!.span.end });
-      for (let other = 0; other < size; other++) {
-        if (other === member) continue;
-        counters[first + other]!.put(bytes, nodes[first + other]);
-        combiner.get(bytes, nodes[first + other]);
-      }
-      for (const { owner, span } of piece)
-        if (owner === first + member) combiner.get(framedPartial(shape, span), -groupNodes[group]!);
-        else combiner.put(framedPartial(shape, span), groupNodes[group]);
+    const pieceBytes = Array.from({ length: size }, (_, member) => {
+      const [start, end] = [pieceBorders[member]!, pieceBorders[member + 1]!];
+      return start === end ? 0 : framedPartial(shape, { start: spans[start]!.span.start, end: spans[end - 1]!.span.end });
+    });
+    const pieces = pieceBytes.filter((bytes) => bytes > 0).length;
+    const allPieceBytes = sum(pieceBytes);
+    const memberNodes = sum(nodes.slice(first, first + size));
+    for (let member = 0; member < size; member++) {
+      const counter = counters[first + member]!;
+      const own = nodes[first + member]!;
+      const takes = pieceBytes[member]! > 0 ? 1 : 0;
+      counter.bytesWritten += own * (allPieceBytes - pieceBytes[member]!);
+      counter.puts += own * (pieces - takes);
+      counter.get(pieceBytes[member]!, takes * (memberNodes - own));
+      const [start, end] = [pieceBorders[member]!, pieceBorders[member + 1]!];
+      counter.bytesWritten += groupNodes[group]! * (bytesUpTo[end]! - bytesUpTo[start]!);
+      counter.puts += groupNodes[group]! * (end - start);
     }
   }
 }

@@ -10,5 +10,6 @@ export { OptimizerGoal } from './optimizer/goal';
 export { Trial } from './optimizer/trial';
 export { Space, SpaceOption } from './optimizer/space';
 export { judgeCurve, bestPoint, type EndRules, type Verdict } from './curve/judge';
+export { groupsFor, type Exchanged } from './model/traffic';
 export { predictFrontier } from './frontier';
 export { findDrift, type Drift } from './drift';

@@ -1,19 +1,10 @@
 import type { Compression } from '../../contracts/compression';
 import type { AllocationBounds, DecisionInput, ExchangeKind, Prices } from '../../contracts/scheduling';
-import { cutOf } from '../../contracts/cut';
-import { barriersOf, stepTraffic, type StepShape } from '../../contracts/step-traffic';
 import type { Topology } from '../../contracts/synchronization';
-import {
-  BASE_MEMORY_MIB,
-  BYTES_PER_PARAMETER,
-  FLOPS_PER_MS,
-  MAX_VCPUS,
-  MIB_PER_VCPU,
-  TRAINING_PER_FORWARD_FLOPS,
-  WORKER_BYTES_PER_MS,
-} from '../constants';
+import { BASE_MEMORY_MIB, BYTES_PER_PARAMETER, FLOPS_PER_MS, MAX_VCPUS, MIB_PER_VCPU, TRAINING_PER_FORWARD_FLOPS } from '../constants';
 import { median } from '../normal';
 import type { ComponentPrior } from './component';
+import { SYNC_WEIGHTS, syncTerms, trafficOf } from './traffic';
 
 /** The part of an allocation that sets a step's time. */
 export interface Shape {
@@ -33,19 +24,10 @@ export interface Workload {
   readonly totalCores: number;
   readonly exchange: ExchangeKind;
   readonly topology: Topology;
+  /** Fixed by the job; left out, the scheduler chooses. */
   readonly groups?: number | undefined;
   readonly compression?: Compression | undefined;
 }
-
-/** Latency of one exchange request and the store's own bandwidth. Source: rules, section 2; files: one step's barrier on tmpfs, about 1 ms. */
-const exchanges: Record<ExchangeKind, { latencyMs: number; storeBytesPerMs: number; workerBytesPerMs: number }> = {
-  files: { latencyMs: 1, storeBytesPerMs: 2e6, workerBytesPerMs: 4e5 },
-  redis: { latencyMs: 1.2, storeBytesPerMs: 1e6, workerBytesPerMs: WORKER_BYTES_PER_MS },
-  s3: { latencyMs: 25, storeBytesPerMs: 2e7, workerBytesPerMs: WORKER_BYTES_PER_MS },
-};
-const PARALLEL_REQUESTS = 8;
-/** Adam's two moments, the most that an optimiser here keeps. */
-const STATE_SLOTS = 2;
 
 export function workloadOf(input: DecisionInput): Workload {
   const { program, batchSize, lanes, bounds, exchange } = input;
@@ -62,6 +44,7 @@ export function workloadOf(input: DecisionInput): Workload {
     totalCores: bounds.totalCores,
     exchange,
     topology: input.topology,
+    groups: input.groups,
     compression: input.compression,
   };
 }
@@ -73,54 +56,6 @@ export function vcpusOf({ workers, memoryMib }: Shape, totalCores: number): numb
 
 /** The slowest worker's lanes: the barrier waits for it, so an uneven cut is paid here. */
 export const lanesOfSlowest = (lanes: number, workers: number): number => Math.ceil(lanes / workers);
-
-export interface SyncTraffic {
-  /** Written and read, of the worker that moves most: the others wait for it. */
-  readonly busiestBytes: number;
-  /** Of all workers: what the store moves. */
-  readonly totalBytes: number;
-  /** Of all workers. */
-  readonly puts: number;
-  readonly gets: number;
-  /** Puts and gets of the worker that makes most of them. */
-  readonly requests: number;
-  /** Waits in a row for somebody else's value. */
-  readonly barriers: number;
-}
-/** What a step moves through the exchange, exactly as functions do it (docs/synchronisation.md), for Adam's state. */
-export function trafficOf(workload: Workload, atWorkers: number): SyncTraffic {
-  const { topology, groups, compression, lanes, paramCount, bufferCount } = workload;
-  const workers = Math.min(atWorkers, lanes); // an observation may be of a job with more lanes
-  const key = [topology, groups, JSON.stringify(compression), lanes, paramCount, bufferCount, workers].join(' ');
-  const known = trafficKnown.get(key);
-  if (known !== undefined) return known;
-  const shape: StepShape = {
-    topology,
-    groups,
-    cut: cutOf({ topology, lanes, paramCount, workers }),
-    lanes,
-    paramCount,
-    bufferCount,
-    slots: STATE_SLOTS,
-    compression,
-  };
-  const byWorker = stepTraffic(shape);
-  const bytes = byWorker.map(({ bytesWritten, bytesRead }) => bytesWritten + bytesRead);
-  const traffic = {
-    busiestBytes: Math.max(...bytes),
-    totalBytes: bytes.reduce((sum, one) => sum + one, 0),
-    puts: byWorker.reduce((sum, { puts }) => sum + puts, 0),
-    gets: byWorker.reduce((sum, { gets }) => sum + gets, 0),
-    requests: Math.max(...byWorker.map(({ puts, gets }) => puts + gets)),
-    barriers: barriersOf(shape),
-  };
-  if (trafficKnown.size >= MOST_KNOWN) trafficKnown.clear();
-  trafficKnown.set(key, traffic);
-  return traffic;
-}
-/** A pure function's answers. */
-const trafficKnown = new Map<string, SyncTraffic>();
-const MOST_KNOWN = 1_024;
 
 /** What a store charges for all requests of a step: only object stores charge by the request. */
 export function exchangeNanoUsd(workload: Workload, workers: number, prices: Prices): number {
@@ -170,18 +105,9 @@ const COMPUTE_RELATIVE_SD = [3, 1, 2, 1.5];
 
 /** S = s1 X/bw + s2 n X/A + s3 R l + s4 2 l + s5 n/64 (n X/A + R l): own network, the store's, requests in turn, the barriers, a store that saturates. */
 export function syncFeatures(workload: Workload, shape: Shape): number[] {
-  const { latencyMs, storeBytesPerMs, workerBytesPerMs } = exchanges[workload.exchange];
-  const traffic = trafficOf(workload, shape.workers);
-  const bandwidth = workerBytesPerMs * Math.min(1, Math.sqrt(vcpusOf(shape, workload.totalCores)));
-  const storeMs = traffic.totalBytes / storeBytesPerMs;
-  const requestsMs = (traffic.requests / PARALLEL_REQUESTS) * latencyMs;
-  const barriersMs = Math.max(2, traffic.barriers) * latencyMs;
-  return [traffic.busiestBytes / bandwidth, storeMs, requestsMs, barriersMs, (shape.workers / SATURATION_WORKERS) * (storeMs + requestsMs)];
+  return syncTerms(workload, shape.workers, Math.min(1, Math.sqrt(vcpusOf(shape, workload.totalCores))));
 }
-/** Where a store's own queue begins to show, if it does. */
-const SATURATION_WORKERS = 64;
-/** Source: rules, section 3, step 2. */
-export const syncPrior: ComponentPrior = { theta: [1, 0.5, 1, 1, 0.1], relativeSd: [0.3, 1.5, 0.5, 1, 3] };
+export const syncPrior: ComponentPrior = { theta: SYNC_WEIGHTS, relativeSd: [0.3, 1.5, 0.5, 1, 3] };
 
 /** Estimated resident memory of one worker. */
 export const estimatedMemoryMib = (paramCount: number, peakMemoryMib: number): number =>

@@ -1,13 +1,16 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { z } from 'zod';
 import type { RunRecord } from '../../contracts/pipeline';
+import { topologies, type Synchronization } from '../../contracts/synchronization';
 import { listPrices } from '../../platforms/lambda/prices';
 import { writeQuarters } from '../support/data';
 import { startEngine, type Engine } from '../support/engine';
 import { redisServer, startRedis, type RedisServer } from '../support/redis';
 import { s3Server, startVersitygw, type S3Server } from '../support/versitygw';
 
+type SynchronizationInput = z.input<typeof Synchronization>;
 jest.setTimeout(120_000);
 
 const jobOf = (dataUri: string, workers: number) => ({
@@ -43,7 +46,7 @@ interface Strikes {
   readonly busy: () => Promise<boolean>;
   readonly strike: () => Promise<unknown>;
 }
-async function trained(engine: Engine, run: string, job: ReturnType<typeof jobOf>): Promise<RunRecord> {
+async function trained(engine: Engine, run: string, job: ReturnType<typeof jobOf> & { synchronization?: SynchronizationInput }): Promise<RunRecord> {
   const record = await engine.run<RunRecord>('pipeline', run, { job });
   expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
   return record;
@@ -69,7 +72,8 @@ redisServer.describe('training over Redis on real processes', (binary) => {
     await redis?.stop();
   });
 
-  const digestOf = async (run: string, workers: number) => (await trained(engine, run, jobOf(dataUri, workers))).weightsSha256!;
+  const digestOf = async (run: string, workers: number, synchronization: SynchronizationInput = {}) =>
+    (await trained(engine, run, { ...jobOf(dataUri, workers), synchronization })).weightsSha256!;
   const keys = async (): Promise<number> => Number(await redis.run('DBSIZE'));
   const struckBy = (run: string, times: number, strike: () => Promise<unknown>) =>
     struck(engine, { run, job: jobOf(dataUri, 2), times, busy: async () => (await keys()) > 0, strike });
@@ -77,6 +81,12 @@ redisServer.describe('training over Redis on real processes', (binary) => {
   it('gives the same weights as over files, for 1, 3 and 4 workers, and leaves nothing behind', async () => {
     for (const workers of [1, 3, 4]) expect(await digestOf(`redis-${workers}`, workers)).toBe(overFiles);
     expect(await keys()).toBe(0);
+  });
+
+  it('gives the same weights by every topology, and in groups', async () => {
+    for (const topology of topologies.filter((name) => name !== 'scatter-reduce'))
+      expect([topology, await digestOf(topology, 3, { topology })]).toEqual([topology, overFiles]);
+    expect(await digestOf('in-groups', 4, { groups: 2 })).toBe(overFiles);
   });
 
   it('gives the same weights when everything in it is flushed in mid-round', async () => {

@@ -1,0 +1,109 @@
+import { cutOf } from '../../contracts/cut';
+import type { ExchangeKind } from '../../contracts/scheduling';
+import { barriersOf, stepTraffic, type StepShape } from '../../contracts/step-traffic';
+import { WORKER_BYTES_PER_MS } from '../constants';
+import type { Workload } from './workload';
+
+/** What a step's traffic depends on besides the number of workers. */
+export type Exchanged = Pick<Workload, 'exchange' | 'topology' | 'groups' | 'compression' | 'lanes' | 'paramCount' | 'bufferCount'>;
+
+/** Latency of one exchange request and the store's own bandwidth. Source: rules, section 2; files: one step's barrier on tmpfs, about 1 ms. */
+const exchanges: Record<ExchangeKind, { latencyMs: number; storeBytesPerMs: number; workerBytesPerMs: number }> = {
+  files: { latencyMs: 1, storeBytesPerMs: 2e6, workerBytesPerMs: 4e5 },
+  redis: { latencyMs: 1.2, storeBytesPerMs: 1e6, workerBytesPerMs: WORKER_BYTES_PER_MS },
+  s3: { latencyMs: 25, storeBytesPerMs: 2e7, workerBytesPerMs: WORKER_BYTES_PER_MS },
+};
+const PARALLEL_REQUESTS = 8;
+/** Adam's two moments, the most that an optimiser here keeps. */
+const STATE_SLOTS = 2;
+/**
+ * Groups are worth a barrier more only where they save this share of the synchronisation, among so many workers. On files a
+ * request is a system call, and they cost more CPU than they save (docs/synchronisation.md).
+ */
+const GROUP_MIN_GAIN = 0.1;
+const GROUP_MIN_WORKERS = 16;
+/** Before anything is observed, the weights of the terms below. Source: rules, section 3, step 2. */
+export const SYNC_WEIGHTS = [1, 0.5, 1, 1, 0.1];
+/** Where a store's own queue begins to show, if it does. */
+const SATURATION_WORKERS = 64;
+
+export interface SyncTraffic {
+  /** Written and read, of the worker that moves most: the others wait for it. */
+  readonly busiestBytes: number;
+  /** Of all workers: what the store moves. */
+  readonly totalBytes: number;
+  /** Of all workers. */
+  readonly puts: number;
+  readonly gets: number;
+  /** Puts and gets of the worker that makes most of them. */
+  readonly requests: number;
+  /** Waits in a row for somebody else's value. */
+  readonly barriers: number;
+  readonly workers: number;
+  /** Groups that add gradients up before owners do; undefined where none do. */
+  readonly groups: number | undefined;
+}
+
+/**
+ * What a step moves through the exchange, exactly as functions do it (docs/synchronisation.md), for Adam's state. Where the
+ * job leaves the groups open, in those that promise the shortest synchronisation: values do not depend on them, so they are
+ * no decision of their own, but follow from the number of workers.
+ */
+export function trafficOf(exchanged: Exchanged, atWorkers: number): SyncTraffic {
+  const { exchange, topology, groups, compression, lanes, paramCount, bufferCount } = exchanged;
+  const workers = Math.min(atWorkers, lanes); // an observation may be of a job with more lanes
+  const key = [exchange, topology, groups, JSON.stringify(compression), lanes, paramCount, bufferCount, workers].join(' ');
+  const known = trafficKnown.get(key);
+  if (known !== undefined) return known;
+  const cut = cutOf({ topology, lanes, paramCount, workers });
+  const within = (count: number | undefined) =>
+    summed({ topology, groups: count, cut, lanes, paramCount, bufferCount, slots: STATE_SLOTS, compression }, count);
+  const plain = within(groups);
+  const isOpen = groups === undefined && topology === 'scatter-reduce' && exchange !== 'files' && workers >= GROUP_MIN_WORKERS;
+  const traffic = isOpen ? shortest(exchange, plain, powersBelow(workers).map(within)) : plain;
+  if (trafficKnown.size >= MOST_KNOWN) trafficKnown.clear();
+  trafficKnown.set(key, traffic);
+  return traffic;
+}
+/** A pure function's answers. */
+const trafficKnown = new Map<string, SyncTraffic>();
+const MOST_KNOWN = 1_024;
+
+const powersBelow = (workers: number): number[] => Array.from({ length: Math.ceil(Math.log2(workers)) - 1 }, (_, i) => 2 ** (i + 1));
+
+function summed(shape: StepShape, groups: number | undefined): SyncTraffic {
+  const byWorker = stepTraffic(shape);
+  const bytes = byWorker.map(({ bytesWritten, bytesRead }) => bytesWritten + bytesRead);
+  return {
+    busiestBytes: Math.max(...bytes),
+    totalBytes: bytes.reduce((sum, one) => sum + one, 0),
+    puts: byWorker.reduce((sum, { puts }) => sum + puts, 0),
+    gets: byWorker.reduce((sum, { gets }) => sum + gets, 0),
+    requests: Math.max(...byWorker.map(({ puts, gets }) => puts + gets)),
+    barriers: barriersOf(shape),
+    workers: byWorker.length,
+    groups,
+  };
+}
+
+function shortest(exchange: ExchangeKind, plain: SyncTraffic, grouped: readonly SyncTraffic[]): SyncTraffic {
+  const guessMs = (traffic: SyncTraffic) => termsOf(exchange, traffic, 1).reduce((sum, term, i) => sum + SYNC_WEIGHTS[i]! * term, 0);
+  const best = grouped.reduce((a, b) => (guessMs(b) < guessMs(a) ? b : a));
+  return guessMs(best) < (1 - GROUP_MIN_GAIN) * guessMs(plain) ? best : plain;
+}
+
+/** Own network, the store's, requests in turn, barriers, a store that saturates: what synchronisation is a weighted sum of, ms. */
+function termsOf(exchange: ExchangeKind, traffic: SyncTraffic, bandwidthShare: number): number[] {
+  const { latencyMs, storeBytesPerMs, workerBytesPerMs } = exchanges[exchange];
+  const storeMs = traffic.totalBytes / storeBytesPerMs;
+  const requestsMs = (traffic.requests / PARALLEL_REQUESTS) * latencyMs;
+  const barriersMs = Math.max(2, traffic.barriers) * latencyMs;
+  const saturatedMs = (traffic.workers / SATURATION_WORKERS) * (storeMs + requestsMs);
+  return [traffic.busiestBytes / (workerBytesPerMs * bandwidthShare), storeMs, requestsMs, barriersMs, saturatedMs];
+}
+/** @param bandwidthShare  of the network of a function with one vCPU */
+export const syncTerms = (exchanged: Exchanged, workers: number, bandwidthShare: number): number[] =>
+  termsOf(exchanged.exchange, trafficOf(exchanged, workers), bandwidthShare);
+
+/** The groups in which a round of so many workers should add up; undefined for none. */
+export const groupsFor = (exchanged: Exchanged, workers: number): number | undefined => trafficOf(exchanged, workers).groups;
