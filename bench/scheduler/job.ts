@@ -107,6 +107,7 @@ function requestOf(surface: Surface, seed: number, minimize: 'cost' | 'time', no
     bounds: { maxWorkers: 256, minMemoryMib: 512, maxMemoryMib: 10_240, concurrency: 1_000, totalCores: Infinity },
     prices,
     exchange: surface.exchange,
+    groups: 1, // the surfaces have none
     phase: 'profile',
     probesLeft: 5,
     forbidden: {},

@@ -140,6 +140,7 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
       ...{
         exchange: job.exchange,
         topology: job.topology,
+        groups: 1, // what its workers move is given, not chosen
         compression: job.compression,
         phase,
         probesLeft: job.probes - probes,
