@@ -1,7 +1,7 @@
 // How long workers take to add up a gradient through a store and to share what comes of it: the product's own step, its
 // topologies and stores, the stores' raw speed, and LambdaML's algorithm on the same Redis. Systems take turns, round by round.
 // usage: npm run bench:sync [-- --workers 2,4 --mb 1,10 --topologies scatter-reduce --stores redis,tmpfs --rounds 9 --full --json]
-// The peer needs `python3 -m venv .cache/peers && .cache/peers/bin/pip install redis numpy`, or `--python PATH`; without it
+// The peer needs `python3 -m venv .cache/peers && .cache/peers/bin/pip install redis numpy boto3`, or `--python PATH`; without it
 // smlt runs alone. A cell is skipped, by name, when it moves more than 8 GB a round or a store would hold more than 12 GB.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { endAll, startRedis, startTeam } from './sync/team.mjs';
+import { endAll, startRedis, startS3, startTeam } from './sync/team.mjs';
 
 const require = createRequire(import.meta.url);
 const { cutOf } = require('../dist/contracts/cut.js');
@@ -24,7 +24,7 @@ const { values: options } = parseArgs({
     workers: text('2,4,8,16'),
     mb: text('1,10,50,200'),
     topologies: text(topologies.join(',')),
-    stores: text('redis,redis-unix,tmpfs'),
+    stores: text('redis,redis-unix,tmpfs,s3'),
     rounds: { type: 'string' },
     full: { type: 'boolean' },
     python: text(join(cache, 'peers/bin/python')),
@@ -34,16 +34,28 @@ const { values: options } = parseArgs({
 const numbers = (list) => list.split(',').map(Number);
 const MOST_MOVED = 8e9;
 const MOST_STORED = 12e9;
+const MOST_S3_MB = 50;
 /** The published code sends every value at every poll: minutes, to no end. */
 const MOST_PUBLISHED_MB = 10;
 
 const work = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'smlt-sync-'));
 const files = join(work, 'exchange');
 const redis = await startRedis(work, cache);
-const uris = { redis: `redis://127.0.0.1:${redis.port}`, 'redis-unix': `redis+unix://${redis.socket}`, tmpfs: `tmpfs://${files}` };
-const chosen = options.stores.split(',');
+const s3 = options.stores.split(',').includes('s3') ? await startS3(work, cache) : undefined;
+const uris = { redis: `redis://127.0.0.1:${redis.port}`, 'redis-unix': `redis+unix://${redis.socket}`, tmpfs: `tmpfs://${files}`, s3: s3?.uri };
+/** What serves a store: its CPU time counts, and it is cleared between rounds. */
+const serverOf = {
+  redis,
+  'redis-unix': redis,
+  tmpfs: { cpuMs: () => 0, clear: () => rmSync(files, { recursive: true, force: true }) },
+  s3,
+};
+const chosen = options.stores.split(',').filter((store) => store !== 's3' || s3 !== undefined);
+if (options.stores.includes('s3') && !s3) console.error('without S3: versitygw is not installed (CONTRIBUTING.md)');
 for (const store of chosen) if (!(store in uris)) throw new Error(`--stores ${store}: expected some of ${Object.keys(uris).join(',')}`);
-const hasPeer = existsSync(options.python) && spawnSync(options.python, ['-c', 'import redis, numpy']).status === 0;
+const imports = (names) => existsSync(options.python) && spawnSync(options.python, ['-c', `import ${names}`]).status === 0;
+const hasPeer = imports('redis, numpy');
+const hasBoto = imports('boto3');
 if (!hasPeer) console.error('without LambdaML: see the head of bench/sync.mjs');
 
 const rows = [];
@@ -73,20 +85,23 @@ function systemsOf(workers, mb) {
       const system = `${store}, ${topology}`;
       if (moved > MOST_MOVED) console.error(`skipped: ${workers} workers, ${mb} MB, ${system}: moves ${gb(moved)} GB, more than 8`);
       else if (stored > MOST_STORED) console.error(`skipped: ${workers} workers, ${mb} MB, ${system}: stores ${gb(stored)} GB, more than 12`);
+      else if (store === 's3' && mb > MOST_S3_MB) console.error(`skipped: ${workers} workers, ${mb} MB, ${system}: more than ${MOST_S3_MB} MB`);
       else systems.push({ system, store, topology, moved, commandOf: node('worker.mjs', topology) });
     }
     const moved = (3 * workers - 2) * mb * 1e6;
-    if (moved <= MOST_MOVED) systems.push({ system: `${store}, raw`, store, topology: 'raw', moved, commandOf: node('raw.mjs') });
+    if (store !== 's3' && moved <= MOST_MOVED) systems.push({ system: `${store}, raw`, store, topology: 'raw', moved, commandOf: node('raw.mjs') });
   }
   const moved = (3 * workers - 2) * mb * 1e6;
-  const peer = (listing) => (rank) => [
-    options.python,
-    [join(here, 'peers/lambdaml_scatter_reduce.py'), '127.0.0.1', redis.port, rank, workers, floats, listing],
-  ];
+  const peer =
+    (place, listing = 'keys') =>
+    (rank) => [options.python, [join(here, 'peers/lambdaml_scatter_reduce.py'), place, rank, workers, floats, listing]];
   if (hasPeer && moved <= MOST_MOVED) {
-    systems.push({ system: 'LambdaML, lists keys', store: 'redis', topology: 'LambdaML', moved, commandOf: peer('keys') });
+    const onRedis = `redis://127.0.0.1:${redis.port}`;
+    systems.push({ system: 'LambdaML, lists keys', store: 'redis', topology: 'LambdaML', moved, commandOf: peer(onRedis) });
     if (mb <= MOST_PUBLISHED_MB)
-      systems.push({ system: 'LambdaML, as published', store: 'redis', topology: 'published', moved, commandOf: peer('values') });
+      systems.push({ system: 'LambdaML, as published', store: 'redis', topology: 'published', moved, commandOf: peer(onRedis, 'values') });
+    if (s3 && hasBoto && mb <= MOST_S3_MB)
+      systems.push({ system: 'LambdaML on S3', store: 's3', topology: 'LambdaML', moved, commandOf: peer(s3.endpoint) });
   }
   return systems;
 }
@@ -103,9 +118,10 @@ async function cell(workers, mb) {
   }
   for (let round = 0; round < rounds + warmUp; round++)
     for (const system of systems) {
-      const before = redis.cpuMs();
+      const server = serverOf[system.store];
+      const before = server.cpuMs();
       const { ms, reports } = await system.team.round(round);
-      const serverMs = system.store === 'tmpfs' ? 0 : redis.cpuMs() - before;
+      const serverMs = server.cpuMs() - before;
       if (!reports.every(({ right }) => right)) throw new Error(`${system.system}: wrong sum`);
       const total = (of) => reports.reduce((sum, report) => sum + of(report), 0);
       const cpuMs = total((report) => report.cpuMs);
@@ -118,8 +134,7 @@ async function cell(workers, mb) {
           bytes: total(({ bytes }) => bytes),
           requests: total(({ requests }) => requests),
         });
-      if (system.store === 'tmpfs') rmSync(files, { recursive: true, force: true });
-      else redis.clear();
+      server.clear();
     }
   for (const { team } of systems) await team.end();
   return systems.map((system) => rowOf(workers, mb, system, systems));
@@ -129,7 +144,7 @@ function rowOf(workers, mb, { system, store, rounds }, systems) {
   const middle = (of) => median(rounds.map(of));
   /** The median over the rounds of how many times more the other one takes. */
   const times = (other, of) => (other ? Math.round(100 * median(rounds.map((round, i) => of(other.rounds[i]) / of(round)))) / 100 : null);
-  const fair = systems.find(({ topology }) => topology === 'LambdaML');
+  const fair = systems.find((other) => other.topology === 'LambdaML' && (other.store === 's3') === (store === 's3'));
   const raw = systems.find((other) => other.store === store && other.topology === 'raw');
   const all = rounds.map(({ ms }) => ms).sort((a, b) => a - b);
   const row = {

@@ -1,5 +1,6 @@
-// Processes of bench/sync.mjs: a Redis server, and teams of workers that go from line to line together.
+// Processes of bench/sync.mjs: servers of Redis and S3, and teams of workers that go from line to line together.
 import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -77,6 +78,35 @@ export async function startRedis(folder, cache) {
     },
     /** As runs do: FLUSHALL would give the memory back, and the next round would pay for getting it again. */
     clear: () => void ask('EVAL', "for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('UNLINK', key) end", '0'),
+  };
+}
+
+/** versitygw over a folder, from PATH or `cache`, with one bucket; undefined where it is not installed. */
+export async function startS3(folder, cache) {
+  const binary = [...process.env.PATH.split(delimiter), join(cache, 'bin')].map((bin) => join(bin, 'versitygw')).find(existsSync);
+  if (binary === undefined) return undefined;
+  const bucket = join(folder, 's3', 'bench');
+  mkdirSync(bucket, { recursive: true });
+  const port = await freePort();
+  // The workers' credentials too: they inherit this process's environment.
+  Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench-secret', AWS_REGION: 'us-east-1' });
+  const env = { ...process.env, ROOT_ACCESS_KEY: 'bench', ROOT_SECRET_KEY: 'bench-secret' };
+  const { pid } = start(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--health', '/health', 'posix', join(folder, 's3')], {
+    env,
+    stdout: 'ignore',
+  });
+  const endpoint = `http://127.0.0.1:${port}`;
+  const healthy = () => fetch(`${endpoint}/health`).then(({ ok }) => ok, () => false); // prettier-ignore
+  while (!(await healthy())) await new Promise((done) => setTimeout(done, 50));
+  return {
+    endpoint,
+    uri: `s3://bench/sync?endpoint=${endpoint}&region=us-east-1`,
+    /** To 10 ms. Linux only. */
+    cpuMs() {
+      const [utime, stime] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13).map(Number);
+      return 10 * (utime + stime);
+    },
+    clear: () => readdirSync(bucket).forEach((entry) => rmSync(join(bucket, entry), { recursive: true, force: true })),
   };
 }
 
