@@ -65,9 +65,10 @@ function usesOf(nodes: readonly Node[]): BatchNorm[] {
   }));
 }
 
-/** ONNX's attribute is the weight of the old value. */
+/** ONNX's attribute is the weight of the old value, as a float32: 0.9997 must give 0.0003, not 0.00029999. */
 function momentumOf({ attributes: { momentum } }: Node): number {
-  return Number((1 - (momentum?.kind === 'float' ? momentum.value : 0.9)).toPrecision(6));
+  const kept = momentum?.kind === 'float' ? Number(momentum.value.toPrecision(7)) : 0.9;
+  return Number((1 - kept).toPrecision(6));
 }
 
 /** False where mean and variance are computed in the graph, as for a layer that keeps none. */

@@ -2,7 +2,7 @@
 import type { Loss } from '../../contracts/model';
 import { gradientsOf, type Gradients } from '../../training/gradients';
 import { encodeModel } from '../../training/onnx/codec';
-import { float, floatTensor, int, intTensor, type Attributes, type Graph, type Node, type Tensor } from '../../training/onnx/graph';
+import { float, floatTensor, int, ints, intTensor, type Attributes, type Graph, type Node, type Tensor } from '../../training/onnx/graph';
 import { bitsAt, streamOf } from '../../training/random';
 import { runGraph } from '../../training/runtime';
 import type { SafeTensor } from '../../training/safetensors';
@@ -70,6 +70,20 @@ describe('BatchNormalization', () => {
     for (const name of ['mean', 'variance']) expectClose(buffer(frozen, name), buffer(free, name));
   });
 
+  it('reads a small momentum as the number that was written, not as the float32 next to it', async () => {
+    const slow = graphOf(
+      once.nodes.map((each) =>
+        each.op === 'BatchNormalization' ? { ...each, attributes: { ...each.attributes, momentum: float(Math.fround(0.9997)) } } : each,
+      ),
+      weights,
+    );
+    const [of, plainly] = [await run(slow), await run(once)];
+    buffer(of, 'mean').forEach((value, i) => {
+      const before = Number(weights.mean.data[i]);
+      expect((value - before) / ((buffer(plainly, 'mean')[i]! - before) / 0.25)).toBeCloseTo(0.0003, 7);
+    });
+  });
+
   const twice = (again: string[], between: Node[] = []) =>
     graphOf([node('MatMul', ['x', 'w'], ['h']), norm('h', 'a'), node('Tanh', ['a'], ['b']), ...between, norm('b', 'y', again)], weights);
 
@@ -132,6 +146,24 @@ describe('BatchNormalization', () => {
   it('of two layers whose equal statistics were merged is refused, with both names', async () => {
     const merged = graphOf(twice(['scale2', 'bias', 'mean', 'variance']).nodes as Node[], { ...weights, scale2: floatTensor([3], [1, 1, 1]) });
     await expect(run(merged)).rejects.toMatchObject({ code: 'UnsupportedOperator', message: expect.stringMatching(/'a' and 'y'.*share.*'mean'/) });
+  });
+});
+
+describe('a pool', () => {
+  it('that rounds up where nothing is left over has the gradients of one that rounds down', async () => {
+    const pooled = (ceil: number): Graph => ({
+      ...graphOf(
+        [
+          node('MatMul', ['x', 'w'], ['h']),
+          node('Unsqueeze', ['h', 'axis'], ['image']),
+          node('MaxPool', ['image'], ['p'], { kernel_shape: ints([1, 2]), strides: ints([1, 2]), ceil_mode: int(ceil) }),
+          node('Concat', ['p', 'p'], ['pp'], { axis: int(3) }),
+          node('Squeeze', ['pp', 'axis'], ['y']),
+        ],
+        { w: weights.w, axis: intTensor([1], [1]) },
+      ),
+    });
+    expect(gradient(await run(pooled(1)), 'w')).toEqual(gradient(await run(pooled(0)), 'w'));
   });
 });
 

@@ -55,10 +55,10 @@ const tiles = (X: Value, { kernel, strides, dilations, pads }: Window): boolean 
   dilations.every((dilation) => dilation === 1) &&
   kernel.every((size, i) => (X.shape[i + 2] ?? 0) % size === 0);
 
-/** How many of a mask's elements each window holds `[N, C, …]`: as a convolution with ones, which is faster than a pool. */
+/** How many of a mask's elements each window of a tiling holds `[N, C, …]`: as a convolution with ones, which is faster than a pool. */
 function countedBy(g: GraphWriter, mask: Value, window: Window, Y: Value): Value {
   const planes = (value: Value) => [(value.shape[0] ?? 1) * (value.shape[1] ?? 1), 1, ...value.shape.slice(2)];
-  return g.reshape(g.conv(g.reshape(mask, planes(mask)), g.full([1, 1, ...window.kernel], 1, mask.type), window, 1), Y.shape);
+  return g.reshape(g.conv(g.reshape(mask, planes(mask)), g.full([1, 1, ...window.kernel], 1, mask.type), { ...window, ceil: false }, 1), Y.shape);
 }
 
 /** Pads at the ends as large as the windows really reach with ceil_mode; so later operators need not know of it. */
