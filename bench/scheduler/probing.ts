@@ -12,6 +12,7 @@ export interface Outcome {
   readonly probes: number;
   /** Whether the true objective stayed below the predicted p95. */
   readonly covered: boolean;
+  /** CPU time. */
   readonly decisionMs: readonly number[];
 }
 
@@ -24,7 +25,7 @@ export function smlt(job: Job, most: number): Outcome {
   let stepsDone = 0;
   let current: ObservationInput['allocation'] | undefined;
   for (;;) {
-    const begin = performance.now();
+    const begin = process.cpuUsage();
     const decision = decideNext({
       ...job.request,
       observations,
@@ -35,7 +36,8 @@ export function smlt(job: Job, most: number): Outcome {
       remainingSteps: job.steps - stepsDone,
       ...(current ? { current } : {}),
     });
-    decisionMs.push(performance.now() - begin);
+    const { user, system } = process.cpuUsage(begin);
+    decisionMs.push((user + system) / 1_000);
     if (decision.kind === 'probe') {
       const seen = observe(job, decision.allocation, { round: observations.length, cold: true });
       observations.push(seen);

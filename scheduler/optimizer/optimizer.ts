@@ -47,6 +47,8 @@ const LEAST_PROBES_UNKNOWN = 8;
 /** Where nothing is known a margin costs more than it saves: 0.5 was best on real surfaces. Source: docs/scheduler.md, tables. */
 const ACCEPT_UNKNOWN = 0.5;
 const ACCEPT_UNKNOWN_Z = 0;
+/** What nobody has looked at must be surer of its limits. */
+const ACCEPT_UNSEEN = 0.7;
 /** A failure says that its neighbours may fail as well, within about a third of the range. */
 const FAILURE_LENGTH = 0.35;
 const FAILURE_DOUBT = 0.5;
@@ -99,7 +101,7 @@ export function createOptimizer(settings: OptimizerOptions): Optimizer {
         const next = mostCentral(usable);
         return suggestion(seen.size < looks ? 'probe' : 'run', next, 'nothing is known yet, so the middle of the space comes first');
       }
-      const target = recommended(usable);
+      const target = recommended(usable, seen);
       const likeliest = usable.reduce((most, { feasibility }) => Math.max(most, feasibility), 0);
       if (likeliest < REFUSE_FEASIBILITY && seen.size >= Math.min(LEAST_PROBES, looks) && seen.size >= looks / 2)
         return suggestion('infeasible', target, 'no option is likely to keep the limits, and this one comes nearest');
@@ -154,9 +156,9 @@ export function createOptimizer(settings: OptimizerOptions): Optimizer {
     const ranked = list.map((scored) => ({ scored, away: distanceBetween(positions[scored.index]!, middle) + 1e-3 * jitter() }));
     return ranked.reduce((a, b) => (b.away < a.away ? b : a)).scored;
   }
-  function recommended(list: readonly Scored[]): Scored {
+  function recommended(list: readonly Scored[], seen: ReadonlySet<number>): Scored {
     const least = (some: readonly Scored[]) => some.reduce((a, b) => (b.objective < a.objective ? b : a));
-    const safe = list.filter(({ feasibility }) => feasibility >= accept);
+    const safe = list.filter(({ feasibility, index }) => feasibility >= (seen.has(index) ? accept : Math.max(accept, ACCEPT_UNSEEN)));
     if (safe.length > 0) return least(safe);
     // Nothing is safe: the likeliest, and among those that stand for "no chance" alike the one that passes its limit least.
     const likeliest = list.reduce((a, b) => (b.feasibility > a.feasibility ? b : a));
