@@ -3,6 +3,9 @@ import { median } from './median';
 import type { RoundModel } from './function-model';
 import type { VirtualClock } from './virtual-clock';
 
+/** A turn reads its round's plan and its start, and writes its range's parameters and state. */
+const TURN_REQUESTS = { puts: 2, gets: 3 };
+
 /** How one simulated invocation ended. */
 export type TurnEnd =
   | { readonly kind: 'answered'; readonly answer: TrainAnswer; readonly initMs: number }
@@ -191,7 +194,8 @@ export class SimulatedRound {
       bytesWritten: 0,
       bytesRead: 0,
       requests: 0,
-      storeRequests: 0,
+      storeRequests: TURN_REQUESTS.puts + TURN_REQUESTS.gets,
+      charged: TURN_REQUESTS,
       adopted: 0,
       cpuClass: 'simulated',
       cold: (turn?.initMs ?? 0) > 0,

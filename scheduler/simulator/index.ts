@@ -3,3 +3,13 @@ export { Faults, noFaults, type Change, type ExchangeModel, type Work, type Work
 export { phasesOf, smltPhases, type Move, type SmltStep, type StepPhases } from './step-phases';
 export { exchanges, lambdaWorkers, orchestrationMs, TURN_MS } from './machines';
 export { billedMsOf, type Ending, type InvocationLedger, type InvocationRecord } from './ledger';
+export {
+  baselinePhases,
+  baselines,
+  machineNetwork,
+  machineTypes,
+  machineWorkers,
+  provisioningMs,
+  type Baseline,
+  type MachineType,
+} from './baselines';

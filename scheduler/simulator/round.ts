@@ -44,6 +44,8 @@ export interface RoundOrder {
   readonly firstStep: number;
   readonly steps: number;
   readonly batchSize: number;
+  /** Rounds before it that made no step: what is tried again has new luck. */
+  readonly attempt: number;
   readonly atMs: number;
   /** The round is cut at this moment, whatever is going on. */
   readonly stopAtMs: number;
@@ -70,6 +72,8 @@ const PART = { compute: 0, upload: 1, merge: 2, download: 3, wait: 4 } as const;
 const PARTS = 5;
 
 const HOUR_MS = 3_600_000;
+/** More than any number of steps. */
+const TRIES_APART = 100_000_007;
 /** Kept of the time limit to stop at a step's border. Source: rules, section 6. */
 const DRAIN_MS = 30_000;
 /** After a refused or dead invocation, doubled each time. Source: contracts/worker-turns.ts. */
@@ -273,9 +277,10 @@ export class SimulatedRound {
     this.#doing[worker] = COMPUTING;
     this.#stepBeganMs[worker] = this.#nowMs;
     let ms = this.#baseMs[worker]! * this.#slowness[worker]!;
-    if (faults.computeSd > 0) ms *= Math.exp(faults.computeSd * draws.normal('compute', worker, step));
+    const luckOf = step + TRIES_APART * (this.order.attempt + this.#crashesOf[worker]!);
+    if (faults.computeSd > 0) ms *= Math.exp(faults.computeSd * draws.normal('compute', worker, luckOf));
     if (faults.stragglers > 0) {
-      const luck = draws.uniform('straggler', worker, step);
+      const luck = draws.uniform('straggler', worker, luckOf);
       if (luck < faults.stragglers) ms *= 1.5 + (2.5 * luck) / faults.stragglers;
     }
     if (changes.length > 0) ms *= changedBy(changes, this.#nowMs, 'compute');

@@ -172,7 +172,7 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
     const before = { spent: spent(), crashes: counts.crashes, restarts: counts.restarts };
     const order = {
       ...{ workers: allocation.workers, memoryMib: allocation.memoryMib, firstStep: step, batchSize: batch.batchSize },
-      ...{ steps: Math.min(allocation.steps, batch.endStep - step, job.totalSteps - step), stopAtMs: deadlineMs ?? Infinity },
+      ...{ steps: Math.min(allocation.steps, batch.endStep - step, job.totalSteps - step), stopAtMs: deadlineMs ?? Infinity, attempt: barren },
       atMs: nowMs + world.orchestrationMs(allocation.workers) / 2,
     };
     const outcome = new SimulatedRound(machinery, order, phasesOf(allocation.workers)).run();
