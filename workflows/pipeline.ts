@@ -1,12 +1,4 @@
-import {
-  CancellationScope,
-  ChildWorkflowCancellationType,
-  executeChild,
-  getExternalWorkflowHandle,
-  isCancellation,
-  setHandler,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { CancellationScope, getExternalWorkflowHandle, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
 import { parseWith, type Job } from '../contracts/job';
 import { charge, spentNanoUsd, type Bill, type Grant, type Stage } from '../contracts/money';
 import type { RunOpening } from '../activities/runs';
@@ -29,12 +21,12 @@ import { deploy } from './deploy';
 import { evaluate } from './evaluate';
 import { judgingSplit } from './evaluation';
 import { billOfFailure, codeOfFailure, reasonOfFailure } from './failures';
-import { grantSignal, progressSignal, setGoalUpdate, statusQuery, stopSignal, trialSignal } from './messages';
+import { grantSignal, progressSignal, setGoalUpdate, statusQuery, trialSignal } from './messages';
 import { profile } from './profile';
 import { ensureProgram } from './programs';
 import { RecordKeeper } from './record';
 import { parseInput, refusal } from './refusal';
-import { listenForStop } from './stopping';
+import { listenForStop, runChild, tellToStop } from './stopping';
 import { train } from './train';
 import { bestOf, sameProgram, stepsOf, tune } from './tune';
 
@@ -84,10 +76,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   const run = workflowInfo().workflowId;
   const active = new Set<string>();
   const stop = listenForStop(() => {
-    for (const child of active)
-      void getExternalWorkflowHandle(child)
-        .signal(stopSignal)
-        .catch(() => undefined);
+    for (const child of active) tellToStop(child);
   });
   const opening = await openRun({ run, job, resume, nowMs: workflowInfo().startTime.getTime() });
   const record = new RecordKeeper(startRecord(run, job, opening), opening.searchAttributes);
@@ -184,11 +173,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
     const workflowId = `${run}/${name}`;
     active.add(workflowId);
     try {
-      const result = await executeChild(workflow, {
-        workflowId,
-        cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-        args: [{ job, run, grant: grantOf(name), ...input, ...limits }],
-      });
+      const result = await runChild(stop, workflow, workflowId, { job, run, grant: grantOf(name), ...input, ...limits });
       live = null;
       record.update({ ledger: before });
       pay(name, result.bill);

@@ -1,4 +1,11 @@
-import { CancellationScope, CancelledFailure, setHandler } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  CancelledFailure,
+  ChildWorkflowCancellationType,
+  getExternalWorkflowHandle,
+  setHandler,
+  startChild,
+} from '@temporalio/workflow';
 import { stopSignal, stopUpdate } from './messages';
 
 /** A wish to stop, however it came: by update, from the parent, or as a cancellation. */
@@ -21,6 +28,22 @@ export function listenForStop(onStop: () => void = () => undefined): StopRequest
     request();
   });
   return stop;
+}
+
+export const tellToStop = (workflowId: string): void =>
+  void getExternalWorkflowHandle(workflowId)
+    .signal(stopSignal)
+    .catch(() => undefined);
+
+/** Runs a child to its end. One that starts while its parent is asked to stop was not there to hear of it, and is told then. */
+export async function runChild<T>(stop: StopRequest, workflow: (input: unknown) => Promise<T>, workflowId: string, input: unknown): Promise<T> {
+  const child = await startChild(workflow, {
+    workflowId,
+    cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+    args: [input],
+  });
+  if (stop.requested) tellToStop(workflowId);
+  return (await child.result()) as T;
 }
 
 /** Runs to its own orderly end although the workflow is cancelled; then the cancellation takes effect. */

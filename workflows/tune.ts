@@ -1,4 +1,4 @@
-import { ChildWorkflowCancellationType, executeChild, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
+import { setHandler } from '@temporalio/workflow';
 import { totalStepsOf } from '../contracts/batch-size';
 import { canonicalJson } from '../contracts/canonical-json';
 import type { PrepareAnswer } from '../contracts/functions';
@@ -8,11 +8,11 @@ import { smallerIsBetter, type MetricName, type Metrics } from '../contracts/met
 import { trialTrack, TuneInput, type TrackResult, type Trial, type TuneResult } from '../contracts/pipeline';
 import { shouldPrune, suggestTrial } from './activities';
 import { evaluateWeights, judgingSplit } from './evaluation';
-import { progressSignal, stopSignal, type Progress } from './messages';
+import { progressSignal, type Progress } from './messages';
 import { billOfFailure, reasonOfFailure } from './failures';
 import { parseInput, refusal } from './refusal';
 import { openStage } from './stage';
-import { endingInOrder, listenForStop } from './stopping';
+import { endingInOrder, listenForStop, runChild, tellToStop } from './stopping';
 import { train } from './train';
 
 /** Trials train on tracks of their own with the full run's schedule and are cut early at rungs, so the winner simply goes on. */
@@ -23,10 +23,7 @@ export async function tune(raw: unknown): Promise<TuneResult> {
   if (!settings) throw refusal('InvalidSpec', 'tune: the job has no tune section; add { "trials": 4, "parameters": { ... } }');
   const running = new Map<string, boolean>();
   const stop = listenForStop(() => {
-    for (const child of running.keys())
-      void getExternalWorkflowHandle(child)
-        .signal(stopSignal)
-        .catch(() => undefined);
+    for (const child of running.keys()) tellToStop(child);
   });
   return endingInOrder(stop, async () => {
     const { run, program, grant, bill: opened, reportProgress, tellTrial, close } = await openStage(input);
@@ -111,20 +108,14 @@ export async function tune(raw: unknown): Promise<TuneResult> {
       const workflowId = `${run}/tune/${trialTrack(index)}`;
       running.set(workflowId, true);
       const untilStep = Math.max(1, Math.round(stepsOf(trialJob, program) * share));
-      const result = await executeChild(train, {
-        workflowId,
-        cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-        args: [
-          {
-            job: trialJob,
-            run,
-            track: trialTrack(index),
-            program: trialProgram,
-            grant: shareOf(grant(), bill, settings!.parallelism),
-            untilStep,
-            observations: observations.slice(-8),
-          },
-        ],
+      const result = await runChild(stop, train, workflowId, {
+        job: trialJob,
+        run,
+        track: trialTrack(index),
+        program: trialProgram,
+        grant: shareOf(grant(), bill, settings!.parallelism),
+        untilStep,
+        observations: observations.slice(-8),
       });
       running.delete(workflowId);
       bill = addBills(bill, result.bill);

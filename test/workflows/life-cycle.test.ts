@@ -83,6 +83,12 @@ describe('the life of a run', () => {
     expect(record.stages.deploy).toBeUndefined();
   });
 
+  it('hears of a stop that comes while no stage runs yet', async () => {
+    const handle = await engine.start('pipeline', 'stopped-early', { job: endless() });
+    await handle.executeUpdate('stop');
+    expect(((await handle.result()) as RunRecord).status).toBe('stopped');
+  });
+
   it('stops as asked at its newest complete step, and nothing is billed afterwards; resume goes on from there', async () => {
     const handle = await engine.start('pipeline', 'stopped', { job: endless() });
     await soon(async () => ((await handle.query('status')) as RunRecord).stage === 'train' && (await engine.instances()).length > 0);
