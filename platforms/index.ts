@@ -22,6 +22,8 @@ export interface OpenPlatformOptions {
   readonly codeSha256: string;
   /** Left out: programs in Python can't be run. */
   readonly pythonCode?: FunctionCode;
+  /** Environment variables of every function, such as credentials. */
+  readonly secrets?: Readonly<Record<string, string>>;
   /** Where the zip was packaged for; this machine's by default. */
   readonly architecture?: 'x64' | 'arm64';
   /** What is given here is believed; the rest is asked of the platform. */
@@ -35,7 +37,7 @@ const MAX_SOCKETS = 4_096;
 
 /** Connects to where functions run: AWS Lambda, or the embedded server behind `endpoint`. @throws {SmltError} `PlatformUnavailable` */
 export async function openPlatform(options: OpenPlatformOptions): Promise<FunctionPlatform> {
-  const { endpoint, roleArn, zipPath, codeSha256, pythonCode } = options;
+  const { endpoint, roleArn, zipPath, codeSha256, pythonCode, secrets } = options;
   const local = endpoint !== undefined;
   if (!local && roleArn === undefined) {
     throw new SmltError('InvalidSpec', 'roleArn is missing: on AWS, functions need a role to run under; give its ARN');
@@ -51,6 +53,7 @@ export async function openPlatform(options: OpenPlatformOptions): Promise<Functi
     zipPath,
     codeSha256,
     ...(pythonCode && { pythonCode }),
+    ...(secrets && { secrets }),
     architecture: architecture === 'x64' ? 'x86_64' : 'arm64',
     // One machine is one CPU model, and so is Graviton on Lambda; its x86 hosts are several.
     uniformCpus: local || architecture === 'arm64',

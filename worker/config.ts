@@ -17,6 +17,8 @@ const Environment = z.object({
   /** The embedded Lambda server; left out: AWS Lambda by the SDK's own configuration. */
   SMLT_LAMBDA_ENDPOINT: z.string().optional(),
   SMLT_LAMBDA_ROLE_ARN: z.string().optional(),
+  SMLT_REDIS_USERNAME: z.string().optional(),
+  SMLT_REDIS_PASSWORD: z.string().optional(),
   AWS_REGION: z.string().optional(),
   SMLT_CACHE_DIR: z.string().optional(),
   /** Tests shorten it, so that continuation past a function's time limit is an ordinary case. */
@@ -31,6 +33,8 @@ export interface WorkerConfig {
   readonly exchangeUri: string;
   readonly lambdaEndpoint: string | undefined;
   readonly lambdaRoleArn: string | undefined;
+  /** Credentials of the exchange, which functions on AWS need in their environment; by variable. */
+  readonly exchangeSecrets: Readonly<Record<string, string>>;
   readonly region: string;
   readonly cacheDir: string;
   readonly functionTimeoutMs: number;
@@ -48,6 +52,10 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
     exchangeUri: env.SMLT_EXCHANGE_URI,
     lambdaEndpoint: env.SMLT_LAMBDA_ENDPOINT,
     lambdaRoleArn: env.SMLT_LAMBDA_ROLE_ARN,
+    exchangeSecrets: {
+      ...(env.SMLT_REDIS_USERNAME === undefined ? {} : { SMLT_REDIS_USERNAME: env.SMLT_REDIS_USERNAME }),
+      ...(env.SMLT_REDIS_PASSWORD === undefined ? {} : { SMLT_REDIS_PASSWORD: env.SMLT_REDIS_PASSWORD }),
+    },
     region: env.AWS_REGION ?? 'us-east-1',
     cacheDir: env.SMLT_CACHE_DIR ?? join(env.SMLT_HOME, 'cache'),
     functionTimeoutMs: env.SMLT_FUNCTION_TIMEOUT_MS,

@@ -25,7 +25,8 @@ export async function openEngine(config: WorkerConfig, searchAttributes: boolean
     codeSha256: sha256,
     pythonCode,
     limits: { timeoutMs: config.functionTimeoutMs },
-    ...(config.lambdaEndpoint === undefined ? {} : { endpoint: config.lambdaEndpoint }),
+    // The embedded server hands its own environment on; on AWS each function's configuration, encrypted at rest, carries them.
+    ...(config.lambdaEndpoint === undefined ? { secrets: config.exchangeSecrets } : { endpoint: config.lambdaEndpoint }),
     ...(config.lambdaRoleArn === undefined ? {} : { roleArn: config.lambdaRoleArn }),
   });
   const exchange = await openExchange(config.exchangeUri);

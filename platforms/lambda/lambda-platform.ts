@@ -44,6 +44,8 @@ export interface LambdaPlatformOptions {
   readonly codeSha256: string;
   /** Left out: programs in Python can't be run. */
   readonly pythonCode?: FunctionCode;
+  /** Environment variables of every function, such as credentials: no function's name, no digest and no payload holds them. */
+  readonly secrets?: Readonly<Record<string, string>>;
   readonly architecture: 'x86_64' | 'arm64';
   readonly uniformCpus: boolean;
   /** A bucket that holds the zip as `<sha256>.zip`, where there is one: then its bytes need not be sent with each function. */
@@ -216,7 +218,7 @@ export class LambdaPlatform implements FunctionPlatform {
             Role: roleArn,
             Architectures: [architecture],
             Code: code,
-            ...settingsOf(spec),
+            ...this.settingsWithSecrets(spec),
           }),
         ),
       );
@@ -225,7 +227,12 @@ export class LambdaPlatform implements FunctionPlatform {
     }
   }
 
-  /** Only functions with a name of their own ever change: the others carry all that they are made from in their names. */
+  private settingsWithSecrets(spec: FunctionSpec): ReturnType<typeof settingsOf> {
+    const { Environment, ...settings } = settingsOf(spec);
+    return { ...settings, Environment: { Variables: { ...this.options.secrets, ...Environment.Variables } } };
+  }
+
+  /** Of functions without a name of their own only secrets ever change: they carry all else that they are made from in their names. */
   private async update(name: string, spec: FunctionSpec, found: FunctionConfiguration): Promise<void> {
     const { client } = this.options;
     const { sha256 } = this.codeOf(spec);
@@ -234,7 +241,7 @@ export class LambdaPlatform implements FunctionPlatform {
       await this.withCode(spec, (code) => client.send(new UpdateFunctionCodeCommand({ FunctionName: name, ...code })));
       await updated();
     }
-    const wanted = { ...settingsOf(spec), Runtime: runtimeOf(spec) };
+    const wanted = { ...this.settingsWithSecrets(spec), Runtime: runtimeOf(spec) };
     const same =
       found.MemorySize === wanted.MemorySize &&
       found.Timeout === wanted.Timeout &&

@@ -52,6 +52,19 @@ describe('ensure', () => {
     expect(await platform.invoke(blue, {})).toMatchObject({ output: { color: 'blue' } });
   });
 
+  it('hands secrets to every function, follows a change of them, and names no function by them', async () => {
+    const withSecret = (COLOR: string) => openPlatform({ endpoint: server.endpoint, zipPath, codeSha256, secrets: { COLOR } });
+    const first = await withSecret('secret-red');
+    const reference = await first.ensure({ ...spec, memoryMib: 320 });
+    expect(reference.name).toBe(`smlt-train-${codeSha256.slice(0, 12)}-320`);
+    expect(await first.invoke(reference, {})).toMatchObject({ output: { color: 'secret-red' } });
+    const later = await withSecret('secret-blue');
+    expect(await later.ensure({ ...spec, memoryMib: 320 })).toEqual(reference);
+    expect(await later.invoke(reference, {})).toMatchObject({ output: { color: 'secret-blue' } });
+    const named = await later.ensure({ ...spec, memoryMib: 320, environment: { COLOR: 'its own' } });
+    expect(await later.invoke(named, {})).toMatchObject({ output: { color: 'its own' } });
+  });
+
   it('makes a function again that somebody deleted', async () => {
     const reference = await platform.ensure({ ...spec, memoryMib: 310 });
     await server.client.send(new DeleteFunctionCommand({ FunctionName: reference.name }));

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -87,6 +88,13 @@ redisServer.describe('training over Redis on real processes', (binary) => {
     for (const topology of topologies.filter((name) => name !== 'scatter-reduce'))
       expect([topology, await digestOf(topology, 3, { topology })]).toEqual([topology, overFiles]);
     expect(await digestOf('in-groups', 4, { groups: 2 })).toBe(overFiles);
+  });
+
+  it('writes the password nowhere: no history, plan, function or log holds it', () => {
+    // Temporal's database, the functions' server with its functions and logs, the object store: all lie below this folder.
+    const holding = (text: string) => spawnSync('grep', ['-rlF', text, engine.home], { encoding: 'utf8' }).stdout;
+    expect(holding('redis-3')).toMatch(/temporal\.db/);
+    expect(holding('of-the-test')).toBe('');
   });
 
   it('gives the same weights when everything in it is flushed in mid-round', async () => {
