@@ -3,6 +3,7 @@ import { z } from 'zod';
 const kinds = [
   z.strictObject({ kind: z.literal('fp16') }),
   z.strictObject({ kind: z.literal('bf16') }),
+  z.strictObject({ kind: z.literal('qsgd'), bits: z.union([z.literal(4), z.literal(8)], 'expected 4 or 8').default(8) }),
   z.strictObject({
     kind: z.literal('top-k'),
     density: z.number().gt(0, 'expected more than 0').max(1, 'expected at most 1').default(0.01),
@@ -15,6 +16,7 @@ export const compressionKinds = kinds.map(({ shape }) => shape.kind.value);
  * How sums of gradients are made smaller before they are exchanged (docs/compression.md). Lossy, so it is a part of the
  * recipe; who computes what still changes no bit.
  * `fp16`, `bf16`: two bytes an element, rounded to nearest at every node of the tree.
+ * `qsgd`: 4 or 8 bits an element, rounded up or down at random at every node, so that expectations stay.
  * `top-k`: every lane sends the largest elements, this share of them, and adds what it keeps to its next gradient.
  * `significance`: the same with the elements that would move their parameter by more than threshold / sqrt(step + 1) of it.
  */
@@ -25,6 +27,8 @@ export type Compression = z.output<typeof Compression>;
 
 const FLOAT_BYTES = 4;
 const HALF_BYTES = 2;
+/** Elements that share a scale. */
+const SCALED_TOGETHER = 256;
 /** Running statistics and the loss, which follow the parameters, lie on a float's border. */
 const onFloat = (bytes: number) => Math.ceil(bytes / FLOAT_BYTES) * FLOAT_BYTES;
 
@@ -57,6 +61,8 @@ export function partialBytes(compression: Compression | undefined, elements: num
     case 'fp16':
     case 'bf16':
       return onFloat(HALF_BYTES * params) + rest;
+    case 'qsgd':
+      return onFloat(FLOAT_BYTES * Math.ceil(params / SCALED_TOGETHER) + Math.ceil((params * compression.bits) / 8)) + rest;
     case 'top-k':
     case 'significance':
       return (params > 0 ? FLOAT_BYTES * (1 + params) : 0) + rest;

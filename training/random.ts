@@ -4,13 +4,14 @@
  */
 
 /** First word of every key, so that no two uses of one seed share a stream. */
-export const purposes = { shuffle: 1, noise: 2, initialParams: 3, dataSet: 4 } as const;
+export const purposes = { shuffle: 1, noise: 2, initialParams: 3, dataSet: 4, quantisation: 6 } as const;
 
+const { imul } = Math;
 /** A bijection of 32-bit words in which every input bit flips half of the output bits. Source: C. Wellons, hash-prospector (bias 0.1). */
 function mix(word: number): number {
   let x = word;
-  x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
-  x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
+  x = imul(x ^ (x >>> 16), 0x21f0aaad);
+  x = imul(x ^ (x >>> 15), 0x735a2d97);
   return (x ^ (x >>> 15)) >>> 0;
 }
 

@@ -31,8 +31,8 @@ export function laneStateOf({ lanes, program: { paramCount } }: Layout, all: Flo
 export class LaneStates {
   readonly #rule: LaneRule | undefined;
   constructor(private readonly turn: Turn) {
-    const { compression } = turn.plan.recipeBody;
-    this.#rule = compression && methodOf(compression, turn.workspace.scratch).lane;
+    const { compression, seed } = turn.plan.recipeBody;
+    this.#rule = compression && methodOf(compression, turn.workspace.scratch, seed).lane;
   }
 
   /** Gives up every newer state than that of `step`. Call `done` when all lanes have selected. */

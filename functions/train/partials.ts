@@ -21,12 +21,12 @@ export class Partials {
   readonly #method: Method | undefined;
 
   constructor(
-    compression: Compression | undefined,
+    { compression, seed }: { compression?: Compression | undefined; seed: number },
     private readonly paramCount: number,
     private readonly vectors: Vectors,
     scratch: Float32Array,
   ) {
-    this.#method = compression && methodOf(compression, scratch);
+    this.#method = compression && methodOf(compression, scratch, seed);
   }
 
   /** Rounds the sums of a stretch's nodes to what their bytes can hold; undefined where nothing is lost. */
@@ -43,7 +43,9 @@ export class Partials {
     if (!method || params === 0) return { bytes: bytesOf(sum), done: () => undefined };
     const room = this.vectors.floats(this.#floatsFor(method, span));
     const out = bytesOf(room);
-    const used = floatsOf(method.encode(sum.subarray(0, params), out));
+    const coded = method.encode(sum.subarray(0, params), out);
+    const used = floatsOf(coded);
+    out.fill(0, coded, 4 * used); // the same value is the same bytes
     room.set(sum.subarray(params), used);
     return { bytes: out.subarray(0, 4 * (used + sum.length - params)), done: () => this.vectors.release(room) };
   }

@@ -40,8 +40,8 @@ export class Steps {
     dataSamples: number,
   ) {
     const { layout, plan, workspace } = turn;
-    const { lanes, compression } = plan.recipeBody;
-    this.#partials = new Partials(compression, layout.program.paramCount, workspace.memory, workspace.scratch);
+    const { lanes } = plan.recipeBody;
+    this.#partials = new Partials(plan.recipeBody, layout.program.paramCount, workspace.memory, workspace.scratch);
     this.#lanes = new LaneWork(turn, dataSamples, this.#partials);
     this.#sums = new RoleSums(layout.role, lanes, workspace.memory, this.#partials);
     this.#arrivals = new Arrivals(turn);

@@ -75,6 +75,8 @@ it('without compression the network learns the digits', () => {
 const methods: [string, Compression, { tolerance: number; share: number }][] = [
   ['bf16', { kind: 'bf16' }, { tolerance: 0.01, share: 0.8 }],
   ['fp16', { kind: 'fp16' }, { tolerance: 0.01, share: 0.8 }],
+  ['qsgd, 8 bits', { kind: 'qsgd', bits: 8 }, { tolerance: 0.01, share: 0.7 }],
+  ['qsgd, 4 bits', { kind: 'qsgd', bits: 4 }, { tolerance: 0.03, share: 0.65 }],
   ['top-k, density 0.1', { kind: 'top-k', density: 0.1 }, { tolerance: 0.01, share: 0.65 }],
   ['top-k, density 0.01', { kind: 'top-k', density: 0.01 }, { tolerance: 0.025, share: 0.55 }],
   ['significance, threshold 0.001', { kind: 'significance', threshold: 0.001 }, { tolerance: 0.01, share: 0.7 }],

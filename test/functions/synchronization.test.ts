@@ -15,6 +15,7 @@ const jobs: Record<string, RigOptions> = {
     batchSize: 32,
     loss: { kind: 'softmax-cross-entropy', classWeights: [0.5, 3, 1, 0.2], labelSmoothing: 0.1 },
   },
+  'eight bits, drawn': { compression: { kind: 'qsgd', bits: 8 }, clipNorm: 0.3 },
   'the largest tenth': { compression: { kind: 'top-k', density: 0.1 }, clipNorm: 0.3 },
   'what is significant': {
     compression: { kind: 'significance', threshold: 0.05 },

@@ -1,6 +1,8 @@
 import type { Method } from './method';
 import { selecting } from './selecting';
 
+const { abs } = Math;
+
 /**
  * Elements that would move their parameter by more than a share of it: |rate * mean gradient| > threshold / sqrt(step + 1) *
  * |parameter|. So less and less is held back, as updates get smaller.
@@ -10,6 +12,6 @@ export function significance({ threshold }: { threshold: number }): Method {
   return selecting((accumulated, { step, samples, params, learningRate }) => {
     const share = (threshold / Math.sqrt(step + 1)) * (samples / learningRate);
     // A NaN is not held back: it has to be seen.
-    return (i) => !(Math.abs(accumulated[i]!) <= share * Math.abs(params[i]!));
+    return (i) => !(abs(accumulated[i]!) <= share * abs(params[i]!));
   });
 }
