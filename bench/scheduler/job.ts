@@ -40,6 +40,9 @@ const TURN_MS = 40;
 const SHORT: readonly [number, number] = [4 * 60_000, 3 * 3_600_000];
 /** A share of probes meets a straggler that the barrier waits for. Source: docs/scheduler.md, problems. */
 const STRAGGLER_SHARE = 0.05;
+const LOOK_ROUNDS = 6;
+/** Source: docs/scheduler.md, a window's noise. */
+const ROUND_NOISE = 0.03;
 
 export function jobOf(options: JobOptions): Job {
   const { family, minimize, seed, noise, lengthMs = SHORT } = options;
@@ -150,10 +153,13 @@ const CALM: Shock = { compute: 1, sync: 1 };
 /** Runs one round of a job for real. */
 export function observe(job: Job, allocation: Allocation, options: { round: number; cold: boolean; shock?: Shock }): ObservationInput {
   const { round, cold, shock = CALM } = options;
-  const { surface, seed, noise } = job;
+  const { surface, seed } = job;
+  // Rounds after the looks are long: stragglers do not move their median.
+  const isLook = round < LOOK_ROUNDS;
+  const noise = isLook ? job.noise : ROUND_NOISE;
   const draw = uniformStream(seed, 0x0b5, round, allocation.workers, allocation.memoryMib);
   const true_ = surface.step(allocation);
-  const straggler = draw() < STRAGGLER_SHARE ? 1.3 + 1.2 * draw() : 1;
+  const straggler = isLook && draw() < STRAGGLER_SHARE ? 1.3 + 1.2 * draw() : 1;
   const computeMs = shock.compute * true_.computeMs * straggler * Math.exp(noise * normalFrom(draw));
   const syncMs = Math.max(0.01, shock.sync * true_.syncMs - (true_.computeMs + true_.syncMs - true_.stepMs)) * Math.exp(noise * normalFrom(draw));
   const stepMs = computeMs + syncMs;

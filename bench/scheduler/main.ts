@@ -1,7 +1,8 @@
 // The scheduler's proof, and other methods on the same problems.
-// usage: npm run bench:scheduler [-- --seeds 40] [--from 700000] [--quick] [--compared 5] [--python PATH] [--families] [--json]
+// usage: npm run bench:scheduler [-- --seeds 40] [--from 700000] [--quick] [--compared 5] [--closed 1] [--python PATH] [--families] [--json]
 import { parseArgs } from 'node:util';
 import { compare, jobsOf } from './compare';
+import { closedRows, type Row } from './closed-rows';
 import { smlt, type Outcome } from './probing';
 import { quantile, summarise } from './statistics';
 import { families } from './surface';
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     families: { type: 'boolean', default: false },
     compared: { type: 'string', default: '5' },
+    closed: { type: 'string', default: '0' },
     python: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -21,14 +23,6 @@ const seeds = values.quick ? 4 : Number(values.seeds);
 const from = Number(values.from);
 const log = (line: string) => console.error(line);
 
-/** One measure of docs/benchmarks.md, its goal beside it. */
-interface Row {
-  readonly row: string;
-  readonly measure: string;
-  readonly measured: string;
-  readonly goal: string;
-  readonly met: boolean;
-}
 const percent = (value: number) => `${value.toFixed(1)} %`;
 const rows: Row[] = [];
 const byFamily: Record<string, unknown>[] = [];
@@ -97,6 +91,8 @@ rows.push({
   goal: 'p99 <= 50 ms',
   met: quantile(decisionMs, 0.99) <= 50,
 });
+
+rows.push(...closedRows(Number(values.closed), from, log));
 
 if (values.json) console.log(JSON.stringify({ seeds, from, rows, byFamily, compared }));
 else {
