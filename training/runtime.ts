@@ -30,6 +30,8 @@ const sessionOptions: ort.InferenceSession.SessionOptions = {
 const unlikeFusions = [
   ...['GeluFusionL1', 'GeluFusionL2', 'BiasGeluFusion', 'FastGeluFusion', 'QuickGeluFusion'],
   ...['LayerNormFusionL1', 'LayerNormFusionL2', 'SimplifiedLayerNormFusion', 'SkipLayerNormFusion'],
+  // Turns sums over an axis about where what they read has one reader; it comes under two names.
+  ...['TransposeOptimizer', 'TransposeOptimizer_CPUExecutionProvider'],
   ...['MatMulScaleFusion', 'DivMulFusion', 'BiasSoftmaxFusion'],
 ];
 const trainingOptions: ort.InferenceSession.SessionOptions = {
