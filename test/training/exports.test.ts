@@ -137,13 +137,20 @@ describe('recomputation', () => {
     ...[...gradients, ...buffers].map(({ name, data }) => `${name} ${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')}`),
   ];
 
-  // ONNX Runtime moves ConvNeXt's transpositions to other places when a segment is repeated: there are sums in another order then.
-  it('keeps the gradients of convnext but for rounding', async () => {
-    const request = requestOf('convnext', 'torchscript', models['convnext']!);
-    expectGradients('convnext', await gradientsOf({ ...request, recompute: { boundBytes: undefined } }, runGraph), models['convnext']!);
-  });
-
-  it.each(['resnet18', 'densenet', 'swin', 'gpt', 'transformer-encoder', 'u-net'])('keeps every bit of the gradients of %s', async (name) => {
+  // Those in which anything is worth repeating.
+  it.each([
+    'resnet18',
+    'mobilenet-v2',
+    'mobilenet-v3',
+    'efficientnet-b0',
+    'densenet',
+    'convnext',
+    'vit',
+    'swin',
+    'u-net',
+    'transformer-encoder',
+    'gpt',
+  ])('keeps every bit of the gradients of %s', async (name) => {
     const graphs: number[] = [];
     const run = (bytes: Uint8Array, feeds: Readonly<Record<string, Feed>>) => {
       graphs.push(readModel(bytes).graph.node?.length ?? 0);
