@@ -1,5 +1,5 @@
 // How long after a put begins its waiter in another process is awake, for each exchange whose URI is given.
-// usage: node bench/wake.mjs --rounds 200 tmpfs: redis://127.0.0.1:6379 's3://BUCKET?endpoint=URL'     (after npm run build)
+// usage: npm run bench:wake -- --rounds 200 tmpfs: redis://127.0.0.1:6379 's3://BUCKET?endpoint=URL'
 import { fork } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
