@@ -1,3 +1,4 @@
+import { clock, dollars } from '../cli/words';
 import type { JobSimulation } from './simulate-job';
 
 const [WIDTH, LEFT, RIGHT] = [860, 70, 70];
@@ -9,9 +10,19 @@ const UNITS = [
   { ms: 3_600_000, word: 'hours' },
 ] as const;
 
+/** A limit this many times farther than what was used is named, not drawn: it would leave no room for the run. */
+const FAR = 4;
+
 /** A simulated run as a picture: workers over time with what went wrong, and below it progress and money. */
 export function timelineSvg({ name, totalSteps, goal, changes, run }: JobSimulation): string {
-  const endMs = Math.max(run.timeMs, goal.deadlineMs ?? 0) || 1;
+  const spentUsd = (run.rounds.at(-1)?.spentNanoUsd ?? 0) / 1e9;
+  const near = (limit: number | null, used: number) => (limit !== null && limit <= FAR * used ? limit : null);
+  const [deadlineMs, budgetUsd] = [near(goal.deadlineMs, run.timeMs), near(goal.budgetUsd, spentUsd)];
+  const far = [
+    ...(goal.deadlineMs !== null && deadlineMs === null ? [`deadline after ${clock(goal.deadlineMs)}`] : []),
+    ...(goal.budgetUsd !== null && budgetUsd === null ? [`budget ${dollars(goal.budgetUsd * 1e9)}`] : []),
+  ];
+  const endMs = Math.max(run.timeMs, deadlineMs ?? 0) || 1;
   const unit = [...UNITS].reverse().find(({ ms }) => endMs >= 3 * ms) ?? UNITS[0];
   const x = (ms: number) => LEFT + (ms / endMs) * (WIDTH - LEFT - RIGHT);
   const most = Math.max(1, ...run.rounds.map(({ workers }) => workers));
@@ -20,7 +31,7 @@ export function timelineSvg({ name, totalSteps, goal, changes, run }: JobSimulat
   const workersY = scale(TOP, most);
   const progressY = scale(top2, totalSteps);
   const usd = (nanoUsd: number) => nanoUsd / 1e9;
-  const mostUsd = Math.max(goal.budgetUsd ?? 0, usd(run.rounds.at(-1)?.spentNanoUsd ?? 0), 1e-9);
+  const mostUsd = Math.max(budgetUsd ?? 0, spentUsd, 1e-9);
   const moneyY = scale(top2, mostUsd);
   const at = (value: number) => value.toFixed(1);
   const bars = run.rounds.map(
@@ -43,6 +54,7 @@ export function timelineSvg({ name, totalSteps, goal, changes, run }: JobSimulat
 <style>text{fill:#222}.tick{fill:#555;font-size:12px}.grid{stroke:#e6e6e6}.run{fill:#90b4e0}.probe{fill:#dd9b5a}.crash{fill:#c53030}.steps{fill:none;stroke:#2b6cb0;stroke-width:2}.usd{fill:none;stroke:#dd6b20;stroke-width:2}.limit{stroke:#c53030;stroke-dasharray:6 4}.change{stroke:#805ad5;stroke-dasharray:2 3}.money{fill:#dd6b20}.done{fill:#2b6cb0}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="${LEFT}" y="26" font-size="16">${escapeXml(name)}, simulated: ${run.steps.toLocaleString('en-US')} of ${totalSteps.toLocaleString('en-US')} steps, ${run.outcome}</text>
+<text class="tick" x="${WIDTH - RIGHT}" y="26" text-anchor="end">${far.length > 0 ? `far away: ${far.join(', ')}` : ''}</text>
 ${ticks.map((tick) => `<line class="grid" x1="${at(x(tick * unit.ms))}" x2="${at(x(tick * unit.ms))}" y1="${TOP}" y2="${top2 + PANEL}"/><text class="tick" text-anchor="middle" x="${at(x(tick * unit.ms))}" y="${top2 + PANEL + 18}">${tick}</text>`).join('\n')}
 ${bars.join('\n')}
 ${crashes.join('\n')}
@@ -58,8 +70,8 @@ ${crashes.join('\n')}
     moneyY,
     run.rounds.map(({ endMs: ms, spentNanoUsd }) => [ms, usd(spentNanoUsd)] as const),
   )}"/>
-${goal.deadlineMs === null ? '' : upright(goal.deadlineMs, 'limit', 'deadline')}
-${goal.budgetUsd === null ? '' : `<line class="limit" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(moneyY(goal.budgetUsd))}" y2="${at(moneyY(goal.budgetUsd))}"/><text class="tick" text-anchor="end" x="${WIDTH - RIGHT - 6}" y="${at(moneyY(goal.budgetUsd) - 5)}">budget</text>`}
+${deadlineMs === null ? '' : upright(deadlineMs, 'limit', 'deadline')}
+${budgetUsd === null ? '' : `<line class="limit" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(moneyY(budgetUsd))}" y2="${at(moneyY(budgetUsd))}"/><text class="tick" text-anchor="end" x="${WIDTH - RIGHT - 6}" y="${at(moneyY(budgetUsd) - 5)}">budget</text>`}
 ${changes
   .filter(({ atMs }) => atMs > 0 && atMs < endMs)
   .map(({ atMs }) => upright(atMs, 'change', 'slower'))
