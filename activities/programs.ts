@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { PrepareAnswer } from '../contracts/functions';
 import type { Job } from '../contracts/job';
+import { partsOf } from '../contracts/synchronization';
 import { distinctLaneBatches } from '../training/lanes';
 import type { EngineDependencies } from './dependencies';
 import { invokeFunction, type Answered } from './invocation';
@@ -16,7 +17,7 @@ export function createProgramActivities(engine: EngineDependencies) {
     /** Checks the model against the data and makes the program that trains, once: the same job finds the same program. */
     async prepareProgram({ job }: { job: Job }): Promise<Answered<PrepareAnswer>> {
       const { model, loss, data, training, synchronization, reproducibility } = job;
-      const distinct = distinctLaneBatches(training, training.lanes, synchronization.microBatches);
+      const distinct = distinctLaneBatches(training, training.lanes, partsOf(synchronization));
       const request = {
         ...{ storeUri: engine.store.uri, model, loss, dataUri: data.train, seed: training.seed, laneBatches: distinct, reproducibility },
         recompute: training.recompute,

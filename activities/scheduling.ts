@@ -1,6 +1,7 @@
 import { laterPhases, phaseAt, totalStepsOf } from '../contracts/batch-size';
 import { keepsLaneStates, laneStateBytes, mostRoundSteps } from '../contracts/compression';
 import { canonicalJson } from '../contracts/canonical-json';
+import { localStepBytes } from '../contracts/synchronization';
 import { smallerIsBetter } from '../contracts/metrics';
 import { names, type TrackId } from '../contracts/names';
 import type { WeightsReference } from '../contracts/functions';
@@ -95,11 +96,11 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
   /** The recipe of a job's program: all that a training value depends on besides its step. */
   async function recipeOf(job: Job, program: PrepareAnswer, totalSteps: number): Promise<Recipe> {
     const { lanes, batchSize, batchSchedule, seed, optimizer, schedule, clipNorm, weightAverage } = job.training;
-    const { compression, microBatches } = job.synchronization;
+    const { compression, microBatches, localSteps } = job.synchronization;
     const { programDigest, dataSha256 } = program;
     const codeDigest = await platform.codeDigest(program.python);
     const base = { programDigest, codeDigest, dataSha256, lanes, batchSize, seed, totalSteps, optimizer, schedule };
-    return { ...base, ...defined({ batchSchedule, clipNorm, weightAverage, compression, microBatches }) };
+    return { ...base, ...defined({ batchSchedule, clipNorm, weightAverage, compression, microBatches, localSteps }) };
   }
 
   return {
@@ -214,6 +215,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     const { limits, prices } = platform;
     const minWorkers = job.allocation.minWorkers ?? 1;
     const heldBackBytes = laneStateBytes(recipeBody.compression, program.paramCount, Math.ceil(recipeBody.lanes / minWorkers));
+    const laneBytes = heldBackBytes + localStepBytes(recipeBody.localSteps, program.paramCount);
     return {
       goal: { minimize, ...defined(grant) },
       ...(wholeGoal ? { wholeGoal: { minimize, ...defined(wholeGoal) } } : {}),
@@ -231,7 +233,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       program: {
         paramCount: program.paramCount,
         bufferCount: program.bufferCount,
-        peakMemoryMib: program.peakMemoryMib + heldBackBytes / 2 ** 20,
+        peakMemoryMib: program.peakMemoryMib + laneBytes / 2 ** 20,
         forwardFlopsPerSample: program.forwardFlopsPerSample,
         ...defined({ gradientMsPerSample: program.gradientMsPerSample, coldStartMs: program.coldStartMs }),
       },

@@ -1,7 +1,7 @@
 import { SmltError } from '../contracts/errors';
 import type { DataSetManifest } from '../contracts/data-set';
 import type { Job } from '../contracts/job';
-
+import { partsOf } from '../contracts/synchronization';
 import { distinctLaneBatches } from '../training/lanes';
 import { buildProgram, nothingToPredict } from '../training/prepare';
 import { checkPython } from './check-python';
@@ -28,7 +28,7 @@ export async function checkModel(job: Job, data: DataSetManifest, tell: (line: s
     features,
     target,
     seed: training.seed,
-    laneBatches: distinctLaneBatches(training, training.lanes, synchronization.microBatches),
+    laneBatches: distinctLaneBatches(training, training.lanes, partsOf(synchronization)),
     recompute: training.recompute,
     memoryMib: job.allocation.memoryMib,
   });

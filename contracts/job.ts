@@ -89,6 +89,10 @@ export const Goal = z.strictObject({
 });
 export type Goal = z.output<typeof Goal>;
 
+/** Every lane has a sample for each of so many parts of its share, whatever the batch's size. */
+const fillsParts = ({ batchSize, batchSchedule = [], lanes }: Training, parts: number) =>
+  [{ batchSize }, ...batchSchedule].every((phase) => phase.batchSize >= lanes * parts);
+
 export const Job = z
   .strictObject({
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes'),
@@ -121,14 +125,14 @@ export const Job = z
     error: 'training.until and training.earlyStopping are measured on it; add a validation set, or leave them out',
     path: ['data', 'validation'],
   })
-  .refine(
-    ({ training, synchronization: { microBatches = 1 } }) =>
-      [training, ...(training.batchSchedule ?? [])].every(({ batchSize }) => batchSize >= training.lanes * microBatches),
-    {
-      error: 'expected at least one sample a lane in each: lower microBatches or lanes, or raise batchSize',
-      path: ['synchronization', 'microBatches'],
-    },
-  );
+  .refine(({ training, synchronization: { microBatches = 1 } }) => fillsParts(training, microBatches), {
+    error: 'expected at least one sample a lane in each: lower microBatches or lanes, or raise batchSize',
+    path: ['synchronization', 'microBatches'],
+  })
+  .refine(({ training, synchronization: { localSteps } }) => fillsParts(training, localSteps?.steps ?? 1), {
+    error: 'expected at least one sample a lane in each step: lower steps or lanes, or raise batchSize',
+    path: ['synchronization', 'localSteps', 'steps'],
+  });
 export type Job = z.output<typeof Job>;
 export type JobInput = z.input<typeof Job>;
 

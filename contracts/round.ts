@@ -6,7 +6,7 @@ import { Job } from './job';
 import { Bill } from './money';
 import { Optimizer, WeightAverage } from './optimizer';
 import { Schedule } from './schedule';
-import { Topology } from './synchronization';
+import { LocalSteps, Topology } from './synchronization';
 
 const Step = z.int().min(0);
 const Digest = z.string().min(8);
@@ -36,6 +36,7 @@ export const Recipe = z.object({
   clipNorm: z.number().optional(),
   compression: Compression.optional(),
   microBatches: z.int().min(1).optional(),
+  localSteps: LocalSteps.optional(),
   continues: z.object({ recipe: Digest, step: Step }).optional(),
   /** The step that optimiser state began at, as zeros, where that is not 0: the optimiser counts its steps from there. */
   stateFrom: Step.optional(),

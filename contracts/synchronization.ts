@@ -15,6 +15,17 @@ export type Topology = z.output<typeof Topology>;
 /** In these every worker updates all parameters by itself, from sums over all lanes. */
 export const isReplicated = (topology: Topology): boolean => topology === 'all-to-all' || topology === 'all-reduce-leader';
 
+const Parts = z.int('expected a whole number').min(1, 'expected at least 1');
+
+/**
+ * Local SGD: a lane computes its share of a batch in so many micro-batches and takes a step of plain SGD after each, on a
+ * copy of the parameters that is its own. The difference that they come to takes the place of its gradient (DiLoCo's outer
+ * gradient), so `training.optimizer` is the outer optimiser. Nothing of a lane lasts from one batch to the next.
+ * Sources: Stich 2018, "Local SGD converges fast and communicates little"; Douillard et al. 2023, "DiLoCo".
+ */
+export const LocalSteps = z.strictObject({ steps: Parts, learningRate: z.number().positive('expected more than 0') });
+export type LocalSteps = z.output<typeof LocalSteps>;
+
 /** How workers exchange gradients and parameters. All but topology and groups is a part of the recipe: it changes values. */
 export const Synchronization = z
   .strictObject({
@@ -24,10 +35,24 @@ export const Synchronization = z
     /** Left out: gradients are exchanged as they are. */
     compression: Compression.optional(),
     /** A lane computes its share of a batch in so many micro-batches, one after the other: less memory, the same update. */
-    microBatches: z.int('expected a whole number').min(1, 'expected at least 1').optional(),
+    microBatches: Parts.optional(),
+    /** A lane takes so many steps of its own in a batch: the same traffic for as many times the samples. */
+    localSteps: LocalSteps.optional(),
   })
   .refine(({ topology, groups }) => groups === undefined || topology === 'scatter-reduce', {
     error: 'only scatter-reduce adds up in groups: leave groups out, or take that topology',
     path: ['groups'],
+  })
+  .refine(({ microBatches, localSteps }) => microBatches === undefined || localSteps === undefined, {
+    error: "a lane's share of a batch is cut either for one gradient or into steps: leave out microBatches or localSteps",
+    path: ['localSteps'],
   });
 export type Synchronization = z.output<typeof Synchronization>;
+
+/** Micro-batches that a lane cuts its share of a batch into. */
+export const partsOf = ({ microBatches = 1, localSteps }: Pick<Synchronization, 'microBatches' | 'localSteps'>): number =>
+  localSteps?.steps ?? microBatches;
+
+/** What a worker needs for local steps beside everything else: a lane's own parameters, and a micro-batch's gradient. */
+export const localStepBytes = (localSteps: LocalSteps | undefined, paramCount: number): number =>
+  localSteps ? 2 * Float32Array.BYTES_PER_ELEMENT * paramCount : 0;

@@ -24,11 +24,11 @@ export function laneBatches(batchSize: number, lanes: number): number[] {
 export const microBatchesOf = (batch: number, parts: number): number[] => Array.from({ length: parts }, (_, part) => share(batch, parts, part));
 
 /** The micro-batch sizes that a training's lanes will ever see. */
-export const distinctLaneBatches = (batches: Batches, lanes: number, microBatches = 1): number[] => [
+export const distinctLaneBatches = (batches: Batches, lanes: number, parts = 1): number[] => [
   ...new Set(
     batchPhases(batches)
       .flatMap(({ batchSize }) => laneBatches(batchSize, lanes))
-      .flatMap((batch) => microBatchesOf(batch, microBatches)),
+      .flatMap((batch) => microBatchesOf(batch, parts)),
   ),
 ];
 

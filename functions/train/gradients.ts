@@ -1,9 +1,9 @@
 import type { Span } from '../../contracts/names';
 import { phaseAt } from '../../contracts/batch-size';
-import { add } from '../../training/kernels';
-import { laneBatches, lanePartitions, lanePosition, laneSamples, microBatchesOf, noiseBits } from '../../training/lanes';
-import { hash32 } from '../../training/random';
+import { partsOf } from '../../contracts/synchronization';
+import { laneBatches, lanePartitions, microBatchesOf } from '../../training/lanes';
 import { LaneSums, type NodeSum } from '../../training/tree';
+import { LaneShares } from './lane-shares';
 import { LaneStates } from './lane-states';
 import { lanesIn, type Layout } from './layout';
 import { loadParams } from './load';
@@ -20,10 +20,10 @@ export function laneSpan(samples: number, lanes: number, own: Span): Span {
 /** Opens the sessions that the lanes need: few, since lanes and micro-batches differ by one sample. */
 export async function openSessions(layout: Layout, workspace: Workspace): Promise<void> {
   const { start, end } = layout.lanes;
-  const { microBatches = 1 } = layout.plan.recipeBody;
+  const parts = partsOf(layout.plan.recipeBody);
   const sizes = batchesOf(layout)
     .slice(start, end)
-    .flatMap((batch) => microBatchesOf(batch, microBatches));
+    .flatMap((batch) => microBatchesOf(batch, parts));
   for (const samples of new Set(sizes)) await workspace.lane(samples);
 }
 
@@ -43,23 +43,12 @@ export interface LaneListener {
   readonly betweenLanes: () => void;
 }
 
-/** A part of a lane's share of a batch. */
-interface MicroBatch {
-  readonly step: number;
-  readonly lane: number;
-  readonly part: number;
-  /** Samples of the lane's share before it. */
-  readonly firstSample: number;
-  /** Their indices in the data set. */
-  readonly drawn: Int32Array;
-}
-
 /** A worker's own part of a step: its lanes' gradients, added up the tree to the nodes that it publishes. */
 export class LaneWork {
   readonly #sums: LaneSums;
   readonly #states: LaneStates;
   readonly #batches: readonly number[];
-  readonly #partitions: readonly Span[];
+  readonly #shares: LaneShares;
 
   constructor(
     private readonly turn: Turn,
@@ -78,7 +67,7 @@ export class LaneWork {
     );
     this.#states = new LaneStates(turn);
     this.#batches = batchesOf(layout);
-    this.#partitions = lanePartitions(dataSamples, lanes);
+    this.#shares = new LaneShares(turn, dataSamples, this.#batches);
   }
 
   /** Computed at the params in the workspace. */
@@ -89,7 +78,7 @@ export class LaneWork {
     for (let lane = start; lane < end; lane++) {
       await this.turn.lookForManifest(); // a lane of a large model may take seconds
       const vector = this.#sums.take();
-      await this.#gradient(step, lane, vector);
+      await this.#shares.compute(step, lane, vector);
       states?.select(lane, vector, this.#batches[lane]!);
       if (lane === end - 1) await listener.beforeLastLane();
       await handedOn;
@@ -111,7 +100,7 @@ export class LaneWork {
       const vector = this.#sums.take();
       await meter.during('compute', async () => {
         for (const lane of lanesIn(layout.lanes)) {
-          await this.#gradient(step, lane, vector);
+          await this.#shares.compute(step, lane, vector);
           states.select(lane, vector, this.#batches[lane]!);
         }
       });
@@ -119,38 +108,6 @@ export class LaneWork {
       states.done();
       return true;
     });
-  }
-
-  /** Gradient sums of one lane's samples: its micro-batches' added up in order. */
-  async #gradient(step: number, lane: number, into: Float32Array): Promise<void> {
-    const { layout, workspace } = this.turn;
-    const { seed, lanes, microBatches = 1 } = layout.plan.recipeBody;
-    const batch = this.#batches[lane]!;
-    const position = lanePosition(layout.plan.recipeBody, lanes, lane, step);
-    const drawn = laneSamples({ seed, lane, partition: this.#partitions[lane]!, batch, position });
-    const part = microBatches > 1 ? workspace.memory.floats(into.length) : into;
-    let firstSample = 0;
-    for (const [i, samples] of microBatchesOf(batch, microBatches).entries()) {
-      const micro = { step, lane, part: i, firstSample, drawn: drawn.subarray(firstSample, firstSample + samples) };
-      await this.#microBatch(micro, i === 0 ? into : part);
-      if (i > 0) add(into, into, part);
-      firstSample += samples;
-    }
-    if (part !== into) workspace.memory.release(part);
-  }
-
-  async #microBatch({ step, lane, part, firstSample, drawn }: MicroBatch, into: Float32Array): Promise<void> {
-    const { layout, workspace, samples } = this.turn;
-    const { seed } = layout.plan.recipeBody;
-    const { session, features, targets, noise } = await workspace.lane(drawn.length);
-    samples.gather(drawn, features, targets);
-    layout.program.noise.forEach(({ node, elementsPerSample, rate }, i) =>
-      noiseBits({ seed, step, lane, node, samples: drawn.length, firstSample, elementsPerSample, rate }, noise[i]),
-    );
-    const newParams = lane === layout.lanes.start && part === 0;
-    // What a Python program draws itself must differ between micro-batches.
-    const ownSeed = part === 0 ? seed : hash32(seed, part);
-    await session.run({ params: workspace.params.values, newParams, features, targets, noise, into, seed: ownSeed, step, lane });
   }
 
   recycle(node: NodeSum): void {

@@ -1,5 +1,4 @@
 /** @jest-environment ./test/support/native-arrays.ts */
-import type { Compression } from '../../contracts/compression';
 import { evaluateWeights } from '../../functions/evaluate';
 import { realDigits } from '../support/digits';
 import { Rig, type RigOptions } from './rig';
@@ -11,13 +10,14 @@ import { Rig, type RigOptions } from './rig';
 const TRAIN = 4_000;
 const TEST = 1_000;
 const STEPS = 120;
+const BATCH = 128;
 const WORKERS = 4;
 jest.setTimeout(120_000);
 
 const job: RigOptions = {
   layers: ['flatten', { dense: 64 }, 'relu', { dense: 10 }],
   lanes: 8,
-  batchSize: 128,
+  batchSize: BATCH,
   optimizer: { kind: 'adam', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
   schedule: { kind: 'cosine', minimumFactor: 0.05, warmupSteps: 5 },
   totalSteps: STEPS,
@@ -27,7 +27,7 @@ const job: RigOptions = {
 interface Run {
   readonly accuracy: number;
   readonly loss: number;
-  /** What all workers wrote and read, a step. */
+  /** What all workers wrote and read for a batch's samples, whatever the number of batches that were one step. */
   readonly bytes: number;
 }
 const digits = realDigits(TRAIN, TEST);
@@ -37,7 +37,8 @@ async function train(options: RigOptions): Promise<Run> {
   const { uri } = await rig.pack('test', digits.test);
   const track = rig.track('digits');
   const before = { ...rig.exchange.traffic };
-  await track.round({ workers: WORKERS, steps: STEPS });
+  const { totalSteps: steps, batchSize } = rig.options;
+  await track.round({ workers: WORKERS, steps });
   const { bytesRead, bytesWritten } = rig.exchange.traffic;
   const { sums } = await evaluateWeights(rig.world, {
     storeUri: rig.store.uri,
@@ -50,7 +51,7 @@ async function train(options: RigOptions): Promise<Run> {
   });
   await rig.close();
   const bytes = bytesRead - before.bytesRead + bytesWritten - before.bytesWritten;
-  return { accuracy: sums.correct / sums.samples, loss: sums.lossSum / sums.samples, bytes: bytes / STEPS };
+  return { accuracy: sums.correct / sums.samples, loss: sums.lossSum / sums.samples, bytes: (bytes / (steps * batchSize)) * BATCH };
 }
 
 let exact: Run;
@@ -71,20 +72,39 @@ it('without compression the network learns the digits', () => {
   expect(exact.accuracy).toBeGreaterThan(0.91);
 });
 
+const sgd = (learningRate: number, momentum = 0): RigOptions => ({
+  optimizer: { kind: 'sgd', learningRate, momentum, nesterov: momentum > 0, weightDecay: 0 },
+  schedule: { kind: 'constant', warmupSteps: 0 },
+});
+const averaging = sgd(1);
+const diloco = sgd(0.7, 0.9);
+/** The same samples in fewer updates. */
+const localSteps = (steps: number, learningRate: number, outer: RigOptions): RigOptions => ({
+  ...outer,
+  localSteps: { steps, learningRate },
+  batchSize: steps * BATCH,
+  totalSteps: STEPS / steps,
+});
+
 /** Accuracy may be so much lower, traffic must be at most this share. */
-const methods: [string, Compression, { tolerance: number; share: number }][] = [
-  ['bf16', { kind: 'bf16' }, { tolerance: 0.01, share: 0.8 }],
-  ['fp16', { kind: 'fp16' }, { tolerance: 0.01, share: 0.8 }],
-  ['qsgd, 8 bits', { kind: 'qsgd', bits: 8 }, { tolerance: 0.01, share: 0.7 }],
-  ['qsgd, 4 bits', { kind: 'qsgd', bits: 4 }, { tolerance: 0.03, share: 0.65 }],
-  ['top-k, density 0.1', { kind: 'top-k', density: 0.1 }, { tolerance: 0.01, share: 0.65 }],
-  ['top-k, density 0.01', { kind: 'top-k', density: 0.01 }, { tolerance: 0.025, share: 0.55 }],
-  ['significance, threshold 0.001', { kind: 'significance', threshold: 0.001 }, { tolerance: 0.01, share: 0.7 }],
-  ['significance, threshold 0.01', { kind: 'significance', threshold: 0.01 }, { tolerance: 0.015, share: 0.6 }],
+const methods: [string, RigOptions, { tolerance: number; share: number }][] = [
+  ['bf16', { compression: { kind: 'bf16' } }, { tolerance: 0.01, share: 0.8 }],
+  ['fp16', { compression: { kind: 'fp16' } }, { tolerance: 0.01, share: 0.8 }],
+  ['qsgd, 8 bits', { compression: { kind: 'qsgd', bits: 8 } }, { tolerance: 0.01, share: 0.7 }],
+  ['qsgd, 4 bits', { compression: { kind: 'qsgd', bits: 4 } }, { tolerance: 0.03, share: 0.65 }],
+  ['top-k, density 0.1', { compression: { kind: 'top-k', density: 0.1 } }, { tolerance: 0.01, share: 0.65 }],
+  ['top-k, density 0.01', { compression: { kind: 'top-k', density: 0.01 } }, { tolerance: 0.025, share: 0.55 }],
+  ['significance, threshold 0.001', { compression: { kind: 'significance', threshold: 0.001 } }, { tolerance: 0.01, share: 0.7 }],
+  ['significance, threshold 0.01', { compression: { kind: 'significance', threshold: 0.01 } }, { tolerance: 0.015, share: 0.6 }],
+  ['none, SGD', sgd(0.5), { tolerance: 0.03, share: 0.85 }],
+  ['4 local steps, averaged', localSteps(4, 0.5, averaging), { tolerance: 0.025, share: 0.85 / 4 }],
+  ['8 local steps, averaged', localSteps(8, 0.5, averaging), { tolerance: 0.025, share: 0.85 / 8 }],
+  ['8 local steps, DiLoCo', localSteps(8, 0.2, diloco), { tolerance: 0.02, share: 0.95 / 8 }],
+  ['8 local steps, DiLoCo, bf16', { ...localSteps(8, 0.2, diloco), compression: { kind: 'bf16' } }, { tolerance: 0.02, share: 0.7 / 8 }],
 ];
 
-it.each(methods)('%s keeps accuracy and moves less', async (name, compression, { tolerance, share }) => {
-  const run = (rows[name] = await train({ compression }));
+it.each(methods)('%s keeps accuracy and moves less', async (name, options, { tolerance, share }) => {
+  const run = (rows[name] = await train(options));
   expect(run.accuracy).toBeGreaterThanOrEqual(exact.accuracy - tolerance);
   expect(run.bytes / exact.bytes).toBeLessThan(share);
 });

@@ -22,7 +22,7 @@ import { readWeights } from '../../functions/weights';
 import type { World } from '../../functions/world';
 import { openExchange, openObjectStore, type Exchange, type ObjectStore } from '../../storage';
 import { cutOf } from '../../contracts/cut';
-import type { Topology } from '../../contracts/synchronization';
+import { partsOf, type LocalSteps, type Topology } from '../../contracts/synchronization';
 import { finishManifest, packDataSet } from '../../training/data-set';
 import { distinctLaneBatches } from '../../training/lanes';
 
@@ -40,6 +40,7 @@ export interface RigOptions {
   clipNorm?: number;
   compression?: Compression;
   microBatches?: number;
+  localSteps?: LocalSteps;
   weightAverage?: WeightAverage;
   reproducibility?: 'bits' | 'values';
   recompute?: Recompute | undefined;
@@ -48,7 +49,7 @@ export interface RigOptions {
   exchangeUri?: string;
 }
 
-type Absent = 'data' | 'recompute' | 'compression' | 'microBatches' | 'clipNorm' | 'weightAverage' | 'exchangeUri';
+type Absent = 'data' | 'recompute' | 'compression' | 'microBatches' | 'localSteps' | 'clipNorm' | 'weightAverage' | 'exchangeUri';
 
 export const adam: Optimizer = { kind: 'adam', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 export const featureShape = [16];
@@ -111,7 +112,7 @@ export class Rig {
       loss,
       dataUri: rig.dataUri,
       seed: 7,
-      laneBatches: distinctLaneBatches({ batchSize }, lanes, options.microBatches),
+      laneBatches: distinctLaneBatches({ batchSize }, lanes, partsOf(options)),
       recompute,
     });
     rig.programDigest = prepared.programDigest;
@@ -216,7 +217,8 @@ export class Track {
 
   async plan({ workers, steps, laneBorders, topology = 'scatter-reduce', groups, change }: RoundOptions): Promise<RoundPlan> {
     const { rig } = this;
-    const { optimizer, schedule, clipNorm, compression, microBatches, weightAverage, lanes, batchSize, reproducibility, times } = rig.options;
+    const { optimizer, schedule, clipNorm, compression, microBatches, localSteps, weightAverage, lanes, batchSize, reproducibility, times } =
+      rig.options;
     const program = await readProgram(rig.store, rig.programDigest);
     this.#cut = {
       ...cutOf({ topology, lanes, paramCount: program.paramCount, workers }),
@@ -240,6 +242,7 @@ export class Track {
         ...(clipNorm === undefined ? {} : { clipNorm }),
         ...(compression && { compression }),
         ...(microBatches && { microBatches }),
+        ...(localSteps && { localSteps }),
         ...(weightAverage === undefined ? {} : { weightAverage }),
       },
       round: this.#round,

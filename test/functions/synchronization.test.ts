@@ -1,6 +1,6 @@
 /** @jest-environment ./test/support/native-arrays.ts */
 import { names } from '../../contracts/names';
-import { topologies } from '../../contracts/synchronization';
+import { partsOf, topologies } from '../../contracts/synchronization';
 import { adam, dyingWorld, Rig, watchedWorld, type RigOptions, type Track } from './rig';
 
 const STEPS = 4;
@@ -16,6 +16,7 @@ const jobs: Record<string, RigOptions> = {
     loss: { kind: 'softmax-cross-entropy', classWeights: [0.5, 3, 1, 0.2], labelSmoothing: 0.1 },
   },
   'eight bits, drawn': { compression: { kind: 'qsgd', bits: 8 }, clipNorm: 0.3 },
+  'four bits, drawn': { compression: { kind: 'qsgd', bits: 4 } },
   'the largest tenth': { compression: { kind: 'top-k', density: 0.1 }, clipNorm: 0.3 },
   'what is significant': {
     compression: { kind: 'significance', threshold: 0.05 },
@@ -26,6 +27,13 @@ const jobs: Record<string, RigOptions> = {
     layers: [{ dense: 64 }, 'relu', { dropout: 0.3 }, { dense: 24 }, 'tanh', { dense: 4 }],
     compression: { kind: 'bf16' },
   },
+  'local steps on micro-batches of two samples and of one': {
+    localSteps: { steps: 3, learningRate: 0.1 },
+    layers: [{ dense: 64 }, 'relu', { dropout: 0.3 }, { dense: 24 }, 'tanh', { dense: 4 }],
+    optimizer: { kind: 'sgd', learningRate: 0.7, momentum: 0.9, nesterov: true, weightDecay: 0 },
+    clipNorm: 0.3,
+  },
+  'local steps whose differences are sparse': { localSteps: { steps: 2, learningRate: 0.1 }, compression: { kind: 'top-k', density: 0.1 } },
 };
 
 describe.each(Object.entries(jobs))('with %s', (_, options) => {
@@ -43,7 +51,8 @@ describe.each(Object.entries(jobs))('with %s', (_, options) => {
 
   it('weights have other bits than without it', async () => {
     const track = newTrack();
-    await track.round({ workers: 1, steps: STEPS, change: { recipe: 'recipe-exact', recipeBody: { compression: undefined } } });
+    const exact = { compression: undefined, localSteps: undefined, microBatches: partsOf(options) };
+    await track.round({ workers: 1, steps: STEPS, change: { recipe: 'recipe-exact', recipeBody: exact } });
     expect(await track.weightsSha256()).not.toBe(yardstick);
   });
 
