@@ -7,13 +7,14 @@ import { decodeSafetensors } from '../training/safetensors';
 import { cpuClass, hasChannelBlocks, openForward, openModel, openTraining } from '../training/runtime';
 import type { Compute } from './compute';
 import { gradientMsPerSample } from './micro-probe';
+import { peakRssMib } from './peak-memory';
 import { readGraph } from './program';
 import type { Stores } from './world';
 
 /** Layers and exported graphs: differentiated once, computed by ONNX Runtime in this process. */
 export const onnxCompute: Compute = {
   cpuClass,
-  peakRssMib: () => process.resourceUsage().maxRSS / 1_024,
+  peakRssMib,
   async build({ stores, request, data }) {
     const { featureShape, features, target } = data.manifest;
     const built = buildProgram({ ...request, model: await modelOf(stores, request.model), featureShape, features, target });

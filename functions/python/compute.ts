@@ -12,6 +12,7 @@ import { bytesOf, jsonBytes } from '../bytes';
 import type { BuildRequest, Built, Compute } from '../compute';
 import { Lru } from '../lru';
 import { readGraph, readProgram } from '../program';
+import { peakRssMib } from '../peak-memory';
 import type { Stores } from '../world';
 import type { Channel } from './channel';
 import { PythonSession, type Sources } from './session';
@@ -41,7 +42,7 @@ export function pythonCompute(channel: Channel): Compute {
 
   return {
     cpuClass: async () => (await channel.ask({ ask: 'cpuClass' }, CpuClass)).cpuClass,
-    peakRssMib: () => channel.peakRssMib + process.resourceUsage().maxRSS / 1_024,
+    peakRssMib: () => channel.peakRssMib + peakRssMib(),
     build: (request) => build(channel, request),
     async openLane(store, program, samples) {
       await sessionOf(store, program);
@@ -139,7 +140,7 @@ async function build(channel: Channel, { stores, request, data }: BuildRequest):
       },
       files,
       measured: {
-        peakMemoryMib: Math.ceil(channel.peakRssMib + process.resourceUsage().maxRSS / 1_024 + (VECTORS * 4 * paramCount) / MIB),
+        peakMemoryMib: Math.ceil(channel.peakRssMib + peakRssMib() + (VECTORS * 4 * paramCount) / MIB),
         gradientMsPerSample: second.ms / samples,
         coldStartMs: Math.ceil(loadMs + first.ms),
         notes: deterministic

@@ -78,3 +78,9 @@ it('refuses a bound that cannot be kept, with the least there is', async () => {
     message: expect.stringMatching(/tensorsMib.*take \d+\.\d MiB; got 20/),
   });
 });
+
+it('counts what a function resides in, not what started it does', async () => {
+  const ballast = Buffer.alloc(400 * 2 ** 20, 1);
+  expectWithin(await trained(nets['a small one']!));
+  expect(ballast.at(-1)).toBe(1);
+});
