@@ -99,9 +99,8 @@ export class SimulatedPlatform implements FunctionPlatform {
     if (model.refuses(role, startMs)) throw new SmltError('PlatformUnavailable', `${name}: the simulated platform takes no invocations now`);
     if (this.#running >= this.limits.concurrency)
       throw new SmltError('PlatformUnavailable', `${name}: ${this.#running} invocations run, and the account allows ${this.limits.concurrency}`);
-    const free = (this.#free.get(name) ?? []).filter((usedMs) => startMs - usedMs <= IDLE_MS);
+    const free = this.#freeInstances(name, startMs);
     const cold = free.pop() === undefined;
-    this.#free.set(name, free);
     this.#running += 1;
     this.peakConcurrency = Math.max(this.peakConcurrency, this.#running);
     let crashed = false;
@@ -118,8 +117,17 @@ export class SimulatedPlatform implements FunctionPlatform {
     } finally {
       this.#running -= 1;
       const usedMs = await clock.now();
-      if (!crashed) this.#free.set(name, [...(this.#free.get(name) ?? []), usedMs]);
+      if (!crashed) this.#freeInstances(name, usedMs).push(usedMs);
     }
+  }
+
+  /** When the function's free instances were last used, the newest last: once that one is gone, all are. */
+  #freeInstances(name: string, nowMs: number): number[] {
+    const known = this.#free.get(name);
+    if (known && nowMs - (known.at(-1) ?? nowMs) <= IDLE_MS) return known;
+    const none: number[] = [];
+    this.#free.set(name, none);
+    return none;
   }
 
   /** A round's manifest exists: its functions end. */

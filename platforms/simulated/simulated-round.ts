@@ -5,6 +5,8 @@ import type { VirtualClock } from './virtual-clock';
 
 /** A turn reads its round's plan and its start, and writes its range's parameters and state. */
 const TURN_REQUESTS = { puts: 2, gets: 3 };
+/** Real time in which a caller of many invokes a worker again that died: three times its first backoff. Later it will not. */
+const RETURN_MS = 300;
 
 /** How one simulated invocation ended. */
 export type TurnEnd =
@@ -19,6 +21,7 @@ interface Turn {
   readonly firstStep: number;
   readonly crashAtMs: number;
   readonly end: (outcome: TurnEnd) => void;
+  readonly fail: (error: unknown) => void;
 }
 
 export interface SimulatedRoundOptions {
@@ -42,13 +45,15 @@ export interface SimulatedRoundOptions {
 export class SimulatedRound {
   readonly #options: SimulatedRoundOptions;
   readonly #turns = new Set<Turn>();
+  /** Turns of each worker that is here; a hedged one has two. */
+  readonly #here = new Map<number, number>();
   readonly #invocations = new Map<number, number>();
-  readonly #ended = new Set<number>();
   readonly #decided = new AbortController();
   #step: number;
   /** Moments at which the steps after `#step` will be complete, while the round is asleep. */
   #ends: number[] = [];
   #asleep = false;
+  #finished = false;
   #absence: NodeJS.Timeout | undefined;
 
   constructor(options: SimulatedRoundOptions) {
@@ -58,25 +63,21 @@ export class SimulatedRound {
 
   /** Runs one worker's turn to its end. */
   async join(worker: number, cold: boolean): Promise<TurnEnd> {
-    const { clock, model, plan, memoryMib } = this.#options;
+    const { clock, model, memoryMib, gatherMs } = this.#options;
     const joinedAtMs = await clock.now();
     const initMs = cold ? model.initMs(worker) : 0;
-    if (this.#decided.signal.aborted || this.#ended.has(worker)) return this.#superseded(initMs);
+    if (this.#decided.signal.aborted || this.#finished) return this.#superseded(initMs);
     const invocation = this.#invocations.get(worker) ?? 0;
     this.#invocations.set(worker, invocation + 1);
     if (model.peakRssMib > memoryMib) {
       await clock.sleep(initMs + model.stepMs[0]! / 2, 1);
       return { kind: 'outOfMemory', initMs };
     }
-    return new Promise<TurnEnd>((resolve, reject) => {
+    return new Promise<TurnEnd>((end, fail) => {
       const crashAtMs = joinedAtMs + model.crashAfterMs(worker, invocation);
-      const turn = { worker, caller: clock.caller(), joinedAtMs, initMs, firstStep: this.#step, crashAtMs, end: resolve };
-      this.#turns.add(turn);
-      const missing = plan.allocation.workers - this.#here().size;
-      clearTimeout(this.#absence);
-      const go = (work: Promise<void>) => void work.catch(reject);
-      if (missing === 0) go(this.#sleep());
-      else this.#absence = setTimeout(() => go(this.#giveUp()), this.#options.gatherMs);
+      this.#turns.add({ worker, caller: clock.caller(), joinedAtMs, initMs, firstStep: this.#step, crashAtMs, end, fail });
+      this.#here.set(worker, (this.#here.get(worker) ?? 0) + 1);
+      this.#goOnWithin(gatherMs);
     });
   }
 
@@ -92,14 +93,29 @@ export class SimulatedRound {
     if (!this.#asleep) this.#endAll((turn) => this.#superseded(turn.initMs, turn));
   }
 
+  /** Goes on with everybody, or without whoever has not come by then. */
+  #goOnWithin(absenceMs: number): void {
+    const go = (work: Promise<void>) =>
+      void work.catch((error: unknown) => {
+        for (const turn of [...this.#turns]) {
+          this.#leave(turn);
+          turn.fail(error);
+        }
+      });
+    clearTimeout(this.#absence);
+    if (this.#here.size === this.#options.plan.allocation.workers) go(this.#sleep());
+    else this.#absence = setTimeout(() => go(this.#giveUp()), absenceMs);
+  }
+
   async #sleep(): Promise<void> {
     if (this.#asleep || this.#decided.signal.aborted) return;
     this.#asleep = true;
-    const { clock, plan, model, timeoutMs } = this.#options;
+    const { clock, plan, model, timeoutMs, gatherMs } = this.#options;
     const turns = [...this.#turns];
     const nowMs = await clock.now();
     const marginMs = Math.max(plan.times.marginMs, 2 * Math.max(...Array.from(model.stepMs)));
-    const limitAtMs = Math.min(...turns.map((turn) => turn.joinedAtMs)) + timeoutMs;
+    const oldest = turns.reduce((one, other) => (other.joinedAtMs < one.joinedAtMs ? other : one));
+    const limitAtMs = oldest.joinedAtMs + timeoutMs;
     const crashAtMs = Math.min(...turns.map((turn) => turn.crashAtMs));
     let endMs = nowMs + Math.max(...turns.map((turn) => turn.initMs));
     this.#ends = [];
@@ -110,7 +126,8 @@ export class SimulatedRound {
     }
     const complete = this.#step + this.#ends.length;
     const crash = crashAtMs <= endMs + (model.stepMs[complete - plan.first] ?? 0) && complete < plan.last && crashAtMs < limitAtMs;
-    const stuck = !crash && this.#ends.length === 0 && complete < plan.last;
+    // Whoever has done a step ends in time at its border; a first step that does not fit is tried until the limit.
+    const stuck = !crash && complete === oldest.firstStep && complete < plan.last;
     const untilMs = crash ? Math.max(nowMs, crashAtMs) : stuck ? limitAtMs : endMs;
     await clock.sleep(untilMs - nowMs, new Set(turns.map((turn) => turn.caller)).size, this.#decided.signal);
     this.#step = this.#decided.signal.aborted ? this.stepAt(await clock.now()) : complete;
@@ -119,14 +136,15 @@ export class SimulatedRound {
     if (this.#decided.signal.aborted) return this.#endAll((turn) => this.#superseded(turn.initMs, turn));
     if (this.#step === plan.last) {
       await this.#options.onFinished();
-      for (const { worker } of turns) this.#ended.add(worker);
+      this.#finished = true;
       return this.#endAll((turn) => this.#answered(turn, { kind: 'done', step: plan.last, loss: null, telemetry: this.#telemetry(turn) }));
     }
-    if (crash)
-      return this.#end(
-        turns.find((turn) => turn.crashAtMs === crashAtMs)!,
-        (turn) => ({ kind: 'crashed', initMs: turn.initMs }),
-      );
+    if (crash) {
+      const dead = turns.find((turn) => turn.crashAtMs === crashAtMs)!;
+      this.#end(dead, ({ initMs }) => ({ kind: 'crashed', initMs }));
+      const callerIsHere = [...this.#turns].some(({ caller }) => caller === dead.caller);
+      return this.#goOnWithin(callerIsHere ? Math.min(RETURN_MS, gatherMs) : gatherMs);
+    }
     if (stuck) return this.#endAll((turn) => ({ kind: 'timedOut', initMs: turn.initMs }));
     return this.#endAll((turn) => this.#answered(turn, { kind: 'reached', step: this.#step, telemetry: this.#telemetry(turn) }));
   }
@@ -138,8 +156,7 @@ export class SimulatedRound {
     this.#asleep = true;
     await clock.sleep(plan.times.giveUpMs, new Set([...this.#turns].map((turn) => turn.caller)).size, this.#decided.signal);
     this.#asleep = false;
-    const here = this.#here();
-    const missing = Array.from({ length: plan.allocation.workers }, (_, worker) => worker).filter((worker) => !here.has(worker));
+    const missing = Array.from({ length: plan.allocation.workers }, (_, worker) => worker).filter((worker) => !this.#here.has(worker));
     if (missing.length === 0 && !this.#decided.signal.aborted) return this.#sleep();
     this.#endAll((turn) =>
       this.#decided.signal.aborted
@@ -155,16 +172,18 @@ export class SimulatedRound {
     );
   }
 
-  /** Workers with an invocation in the round, or done with it; a hedged one counts once. */
-  #here(): Set<number> {
-    return new Set([...[...this.#turns].map(({ worker }) => worker), ...this.#ended]);
-  }
   #endAll(outcome: (turn: Turn) => TurnEnd): void {
     for (const turn of [...this.#turns]) this.#end(turn, outcome);
   }
   #end(turn: Turn, outcome: (turn: Turn) => TurnEnd): void {
-    this.#turns.delete(turn);
+    this.#leave(turn);
     turn.end(outcome(turn));
+  }
+  #leave(turn: Turn): void {
+    this.#turns.delete(turn);
+    const left = this.#here.get(turn.worker)! - 1;
+    if (left > 0) this.#here.set(turn.worker, left);
+    else this.#here.delete(turn.worker);
   }
   #answered({ initMs }: Turn, answer: TrainAnswer): TurnEnd {
     return { kind: 'answered', answer, initMs };

@@ -100,6 +100,27 @@ testServer.describe('stages in virtual time', (serverPath) => {
     });
   });
 
+  it.each([
+    ['4 workers, an activity each', 4],
+    ['20 workers in chunks', 20],
+  ])('goes on from the newest step after workers die early and late in their turns: %s', async (_, workers) => {
+    const job = jobOf({ allocation: { minWorkers: workers, maxWorkers: workers, memoryMib: 1_769, stepsPerRound: 40 } }, { steps: 40 });
+    // The second one dies when its chunk invokes nobody any more.
+    const deaths = [Infinity, 5.5 * MINUTE, 12.5 * MINUTE];
+    const crashAfterMs = (plan: { first: number }, worker: number, invocation: number) =>
+      plan.first === 0 && invocation === 0 ? (deaths[worker] ?? Infinity) : Infinity;
+    await engine.inWorld({ model: createModel({ stepMs: () => MINUTE, crashAfterMs }) }, async ({ run, platform }) => {
+      const result = await run<TrackResult>('train', `deaths-${workers}`, { job });
+      expect(result).toMatchObject({ outcome: 'completed', step: 40 });
+      const died = platform.bills.filter(({ kind }) => kind !== 'returned');
+      expect(died.map(({ kind, usage }) => [kind, Math.round(usage.billedMs / SECOND)])).toEqual([
+        ['crashed', 330],
+        ['crashed', 750],
+      ]);
+      expect(chargedOf([result.bill])).toEqual(sumOf(platform.bills));
+    });
+  });
+
   it('takes a larger function after one that ran out of memory', async () => {
     const model = createModel({ peakRssMib: () => 1_500, stepMs: dividedWork(60 * SECOND) });
     await engine.inWorld({ model }, async ({ run, platform }) => {

@@ -31,8 +31,7 @@ export class TestServerClock implements VirtualClock {
     const lockAgain = (times: readonly unknown[]) => Promise.all(times.map(() => testService.lockTimeSkipping({})));
     await Promise.all(others.map(() => testService.unlockTimeSkipping({})));
     const slept = this.environment.sleep(Math.max(0, durationMs));
-    const woken = new Promise<'woken'>((resolve) => signal?.addEventListener('abort', () => resolve('woken'), { once: true }));
-    const how = await (signal?.aborted ? Promise.resolve('woken' as const) : Promise.race([slept, woken]));
+    const how = await (signal ? unlessAborted(slept, signal) : slept);
     // The server locks for a sleep that ends. One that was left is locked here, and unlocked when its time comes.
     if (how === 'woken') void slept.then(() => testService.unlockTimeSkipping({})).catch(() => undefined);
     await lockAgain(how === 'woken' ? [...others, null] : others);
@@ -42,5 +41,18 @@ export class TestServerClock implements VirtualClock {
   caller(): string {
     const { workflowExecution, activityId } = Context.current().info;
     return `${workflowExecution?.workflowId} ${activityId}`;
+  }
+}
+
+/** The work, or the abort that comes before its end. Leaves no listener: one signal is listened to by many sleeps in turn. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void | 'woken'> {
+  if (signal.aborted) return 'woken';
+  let wake!: () => void;
+  const woken = new Promise<'woken'>((resolve) => (wake = () => resolve('woken')));
+  signal.addEventListener('abort', wake);
+  try {
+    return await Promise.race([work, woken]);
+  } finally {
+    signal.removeEventListener('abort', wake);
   }
 }
