@@ -48,9 +48,10 @@ describe('training on real processes', () => {
     expect(free.journal[0]!.reason).toContain('what an earlier run of this program saw');
   });
 
-  it('gives the same weights when the batch grows on the way, and no round crosses the change', async () => {
+  it('gives the same weights for micro-batches of a batch that grows on the way, and no round crosses the change', async () => {
     const { training } = jobOf();
     const growing = {
+      synchronization: { microBatches: 2 },
       training: {
         ...training,
         batchSchedule: [
@@ -69,8 +70,8 @@ describe('training on real processes', () => {
     for (const { first, last } of rounds) for (const border of [9, 17]) expect(first < border && border < last).toBe(false);
   });
 
-  it('gives the same weights for lanes that hold gradients back, and computes what they hold again after a kill', async () => {
-    const sparse = { synchronization: { compression: { kind: 'top-k', density: 0.05 }, microBatches: 2 } };
+  it('gives the same weights for lanes that take local steps and hold some of them back, and computes what they hold again after a kill', async () => {
+    const sparse = { synchronization: { compression: { kind: 'top-k', density: 0.05 }, localSteps: { steps: 2, learningRate: 0.1 } } };
     const one = await digestOf('top-k-one', jobOf({ minWorkers: 1, maxWorkers: 1, stepsPerRound: 10 }, sparse));
     expect(one).not.toBe(digests.get('one'));
     await engine.setFaults([{ function: 'smlt-train-*', payload: { worker: 1 }, nth: 1, times: 2, action: { kind: 'kill', afterMs: 60 } }]);
