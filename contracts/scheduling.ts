@@ -48,6 +48,8 @@ export const Observation = z.object({
   cold: z.boolean(),
   failures: z.object({ outOfMemory: z.int().min(0), timedOut: z.int().min(0) }).default({ outOfMemory: 0, timedOut: 0 }),
   merged: z.int().min(1).default(1),
+  /** By what factors its parts have changed since, where a drift was seen: it tells of today once multiplied. */
+  movedSince: z.object({ compute: z.number().positive(), sync: z.number().positive() }).optional(),
 });
 export type Observation = z.output<typeof Observation>;
 export type ObservationInput = z.input<typeof Observation>;

@@ -5,10 +5,13 @@ import {
   INCUMBENT_FEASIBILITY,
   LEAST_VIOLATION_SLACK,
   LIMIT_SHARE,
+  MAX_GAIN_SWITCHES,
   MAX_SWITCHES,
   RESCUE_FACTOR,
   STAY_FEASIBILITY,
   SWITCH_FEASIBILITY_GAIN,
+  SWITCH_GAIN_RISE,
+  SWITCH_GAIN_SDS,
   SWITCH_MIN_GAIN,
   TIE,
 } from './constants';
@@ -50,7 +53,10 @@ export function worthSwitching(current: Plan, target: Plan, switches: number): b
   const { feasibility } = current.prediction;
   if (feasibility < STAY_FEASIBILITY && target.prediction.feasibility > feasibility + SWITCH_FEASIBILITY_GAIN) return true;
   if (feasibility < STAY_FEASIBILITY && violationOf(target) < violationOf(current) * (1 - SWITCH_MIN_GAIN)) return true;
-  return target.objective < current.objective * (1 - SWITCH_MIN_GAIN) && target.prediction.feasibility >= Math.min(feasibility, ACCEPT_FEASIBILITY);
+  // The last ones are kept for limits at risk.
+  if (switches >= MAX_GAIN_SWITCHES) return false;
+  const least = Math.max(SWITCH_MIN_GAIN * (1 + SWITCH_GAIN_RISE * switches), SWITCH_GAIN_SDS * Math.hypot(target.logSd, current.logSd));
+  return target.objective < current.objective * Math.exp(-least) && target.prediction.feasibility >= Math.min(feasibility, ACCEPT_FEASIBILITY);
 }
 
 /** Expected gain of looking at a plan instead of running the target, as a share of the target's objective. */

@@ -60,6 +60,10 @@ export const PROBE_MIN_GAIN = 0.01;
 export const PROBE_SPEND_SHARE = 0.1;
 export const SWITCH_MIN_GAIN = 0.04;
 export const MAX_SWITCHES = 12;
+/** A gain must be clear of the two predictions' error, and of more with every change made. Source: docs/decisions/0053. */
+export const SWITCH_GAIN_SDS = 0.5;
+export const SWITCH_GAIN_RISE = 0.25;
+export const MAX_GAIN_SWITCHES = 8;
 /** Objectives this near are a tie, which the other objective breaks. */
 export const TIE = 0.005;
 /** A probe's steps and longest time. Source: rules, section 3, step 4. */
@@ -97,6 +101,10 @@ export const DRIFT_BASELINE_ROUNDS = 3;
 export const DRIFT_NOISE = 0.03;
 export const DRIFT_SLACK = 0.5;
 export const DRIFT_THRESHOLD = 5;
+/** From so many rounds on a compacted mean is steady. */
+export const DRIFT_STEADY_ROUNDS = 10;
+/** What one round may add to the sum. Source: docs/decisions/0053. */
+export const DRIFT_MOST_OF_ROUND = 3.5;
 export const MOVED_SHARE = 0.1;
 /** What was measured before a drift and scaled to today is trusted this far. */
 export const SCALED_NOISE = 0.06;

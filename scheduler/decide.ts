@@ -12,7 +12,7 @@ import {
   RESCUE_FACTOR,
   SHORTEST_ROUND_MS,
 } from './constants';
-import { findDrift } from './drift';
+import { followDrifts } from './drift';
 import { planContextOf, planOf, withSteps, type Plan } from './plan';
 import { bindingTerm, explainProbe, explainRun } from './reason';
 import { formatCount, formatDuration, formatMib, formatShape, formatUsd } from './words';
@@ -28,13 +28,14 @@ const REFUSE_UNTIL_ROUNDS = 2;
  * @throws {SmltError} `InvalidSpec` when an observation or a bound is not valid
  */
 export function decideNext(request: DecisionRequest): Decision {
-  const input = parseWith(DecisionInput, request, 'the scheduler’s input');
-  const { goal, nowMs, remainingSteps, phase, observations } = input;
+  const told = parseWith(DecisionInput, request, 'the scheduler’s input');
+  const { observations, newest: drift } = followDrifts(told.observations);
+  const input = { ...told, observations };
+  const { goal, nowMs, remainingSteps, phase } = input;
   if (remainingSteps === 0) return { kind: 'finish', reason: 'Every step is done.' };
   const candidates = candidatesOf(input);
   if (candidates.length === 0) return { kind: 'infeasibleGoal', reason: whyNoCandidate(input), nearest: {} };
-  const drift = findDrift(observations);
-  const context = planContextOf(input, drift);
+  const context = planContextOf(input);
   const all = candidates.map((shape) => planOf(shape, context));
   const nearest = nearestGoals(all, input);
 

@@ -2,7 +2,7 @@ import type { Allocation } from '../contracts/round';
 import { parseWith } from '../contracts/job';
 import { DecisionInput, type DecisionRequest, type Prediction } from '../contracts/scheduling';
 import { candidatesOf } from './candidates';
-import { findDrift } from './drift';
+import { followDrifts } from './drift';
 import { planContextOf, planOf } from './plan';
 
 /**
@@ -10,8 +10,9 @@ import { planContextOf, planOf } from './plan';
  * @throws {SmltError} `InvalidSpec` when an observation or a bound is not valid
  */
 export function predictFrontier(request: DecisionRequest): { allocation: Allocation; prediction: Prediction }[] {
-  const input = parseWith(DecisionInput, request, 'the scheduler’s input');
-  const context = planContextOf(input, findDrift(input.observations));
+  const told = parseWith(DecisionInput, request, 'the scheduler’s input');
+  const input = { ...told, observations: followDrifts(told.observations).observations };
+  const context = planContextOf(input);
   const plans = candidatesOf(input)
     .map((shape) => planOf(shape, context))
     .sort((a, b) => a.prediction.remainingMs.p50 - b.prediction.remainingMs.p50);

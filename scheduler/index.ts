@@ -12,4 +12,4 @@ export { Space, SpaceOption } from './optimizer/space';
 export { judgeCurve, bestPoint, type EndRules, type Verdict } from './curve/judge';
 export { groupsFor, type Exchanged } from './model/traffic';
 export { predictFrontier } from './frontier';
-export { findDrift, type Drift } from './drift';
+export { findDrift, followDrifts, type Drift } from './drift';

@@ -1,5 +1,6 @@
 import { Observation, type StepParts } from '../contracts/scheduling';
 import { parseWith } from '../contracts/job';
+import { followDrifts } from './drift';
 
 /** Carried state stays below this whatever happens. */
 const MOST_CHARACTERS = 16_000;
@@ -11,7 +12,7 @@ export const parseObservations = (list: readonly unknown[]): Observation[] =>
 
 /** Keeps what a later decision needs in at most 16 KB: the newest rounds whole, older ones merged by allocation. */
 export function compactObservations(list: readonly unknown[]): Observation[] {
-  const observations = parseObservations(list).map(rounded);
+  const { observations } = followDrifts(parseObservations(list).map(rounded));
   for (let whole = KEPT_WHOLE; ; whole -= 1) {
     const kept = compact(observations, whole);
     if (whole === 0) return kept.slice(-40);
@@ -23,8 +24,9 @@ function compact(observations: readonly Observation[], whole: number): Observati
   const border = Math.max(0, observations.length - whole);
   const merged = new Map<string, Observation>();
   for (const observation of observations.slice(0, border)) {
-    const { allocation, cold, batchSize } = observation;
-    const key = `${allocation.workers}x${allocation.memoryMib} of ${batchSize}${cold ? ' cold' : ''}`;
+    const { allocation, cold, batchSize, movedSince } = observation;
+    // Means across a drift would speak of no time at all.
+    const key = `${allocation.workers}x${allocation.memoryMib} of ${batchSize}${cold ? ' cold' : ''} ${movedSince?.compute} ${movedSince?.sync}`;
     const before = merged.get(key);
     merged.delete(key); // the newest comes last
     merged.set(key, before === undefined ? observation : merge(before, observation));
@@ -51,6 +53,7 @@ function merge(a: Observation, b: Observation): Observation {
     cold: b.cold,
     failures: { outOfMemory: a.failures.outOfMemory + b.failures.outOfMemory, timedOut: a.failures.timedOut + b.failures.timedOut },
     merged: count,
+    ...(b.movedSince && { movedSince: b.movedSince }),
   };
 }
 

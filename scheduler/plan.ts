@@ -1,7 +1,6 @@
 import type { Allocation } from '../contracts/round';
 import type { DecisionInput, Prediction, Quantiles, ResolvedGoal } from '../contracts/scheduling';
 import { BURST_REFILL_MS, BURST_WORKERS, FUNCTION_DRAIN_MS, FUNCTION_LIMIT_MS, LIMIT_SHARE, START_SPREAD_MS_PER_WORKER } from './constants';
-import type { Drift } from './drift';
 import { fitPerformance, type PerformanceModel } from './model/performance';
 import { exchangeNanoUsd, workloadOf, type Shape, type Workload } from './model/workload';
 import { normalCdf, Z95 } from './normal';
@@ -150,13 +149,13 @@ export function violationOf({ prediction, limits }: Plan): number {
 }
 
 /** Everything that plans of this input share. */
-export function planContextOf(input: DecisionInput, drift: Drift | undefined): PlanContext {
+export function planContextOf(input: DecisionInput): PlanContext {
   const { observations, earlier, prices, program } = input;
   const workload = workloadOf(input);
   return {
     input,
     workload,
-    model: fitPerformance(workload, observations, { drift, earlier, microProbe: program.microProbe }),
+    model: fitPerformance(workload, observations, { earlier, microProbe: program.microProbe }),
     overheads: fitOverheads(workload, observations, prices, program.coldStartMs),
     limits: limitsOf(input),
   };

@@ -1,6 +1,6 @@
 // Whole jobs: micro-probe, looks, run, plans made anew after every round; limits count everything since submission.
 import type { ObservationInput } from '../../contracts/scheduling';
-import { compactObservations, decideNext, findDrift } from '../../scheduler';
+import { compactObservations, decideNext, followDrifts, parseObservations } from '../../scheduler';
 import { microProbeCost, observe, type Job, type Shock } from './job';
 
 export interface Event {
@@ -72,8 +72,8 @@ export function closedLoop(job: Job, event?: Event): ClosedOutcome | undefined {
     const steps = stepsDone < half ? Math.min(allocation.steps, half - stepsDone) : allocation.steps;
     const seen = observe(job, { ...allocation, steps }, { round, cold: changes || current === undefined, shock: stepsDone < half ? CALM : shock });
     if (phase === 'profile') looks += 1;
-    if (findDrift(compactObservations(observations)) === undefined && findDrift(compactObservations([...observations, seen])) !== undefined)
-      alarms += 1;
+    // Carried observations have their drifts marked already: what is found now is new.
+    if (followDrifts(parseObservations([...observations, seen])).newest) alarms += 1;
     observations = compactObservations([...observations, seen]);
     nowMs += seen.wallMs;
     spentNanoUsd += seen.billedNanoUsd;

@@ -1,6 +1,5 @@
 import type { MicroSample, Observation } from '../../contracts/scheduling';
 import { COLD_NOISE_FACTOR, DEFAULT_NOISE, EARLIER_NOISE, LEAST_NOISE, NOISE_MARGIN, SCALED_NOISE } from '../constants';
-import { movedRatio, type Drift } from '../drift';
 import { logSd } from '../normal';
 import { fitComponent, type ComponentSample } from './component';
 import { nnls } from './nnls';
@@ -34,7 +33,6 @@ const NEGLIGIBLE_SHARE = 0.1;
 const UNSPLIT_NOISE_FACTOR = 2;
 
 export interface FitOptions {
-  readonly drift?: Drift | undefined;
   readonly earlier?: readonly Observation[];
   readonly microProbe?: readonly MicroSample[] | undefined;
 }
@@ -43,19 +41,21 @@ export interface FitOptions {
 export function fitPerformance(
   workload: Workload,
   observations: readonly Observation[],
-  { drift, earlier = [], microProbe = [] }: FitOptions = {},
+  { earlier = [], microProbe = [] }: FitOptions = {},
 ): PerformanceModel {
   const usable = observations.filter((observation) => observation.steps > 0 && observation.stepMs > 0);
+  // Measured before the first round: every drift since has moved them.
+  const first = usable.reduce<Observation | undefined>((a, b) => (a === undefined || b.round < a.round ? b : a), undefined);
   const singles = microProbe.map(({ memoryMib, samples, computeMs }): ComponentSample => ({
     features: microFeatures(workload, memoryMib, samples),
     at: microPosition(workload, memoryMib, samples),
-    valueMs: computeMs * movedRatio(drift?.computeRatio ?? 1),
-    noise: drift ? SCALED_NOISE : LEAST_NOISE,
+    valueMs: computeMs * (first?.movedSince?.compute ?? 1),
+    noise: first?.movedSince ? SCALED_NOISE : LEAST_NOISE,
     floorMs: 0,
     isAlone: true,
   }));
-  const noise =
-    NOISE_MARGIN * Math.max(measuredNoise(drift ? usable.filter((each) => each.round >= drift.sinceRound) : usable, singles), LEAST_NOISE);
+  const today = usable.filter(({ movedSince }) => movedSince === undefined);
+  const noise = NOISE_MARGIN * Math.max(measuredNoise(today, singles), LEAST_NOISE);
   const guess = computePrior(workload, singles);
   const withBatch = (batchSize: number | undefined): Workload => (batchSize === undefined ? workload : { ...workload, batchSize });
   // Before anything of this kind was split, the prior says how a whole time divides.
@@ -68,17 +68,16 @@ export function fitPerformance(
   const sync: ComponentSample[] = [];
   const remembered = new Set(earlier.filter((observation) => observation.steps > 0 && observation.stepMs > 0));
   for (const observation of [...remembered, ...usable]) {
-    const { allocation, batchSize, parts, stepMs, cold, merged } = observation;
+    const { allocation, batchSize, parts, stepMs, cold, merged, movedSince } = observation;
     // Parts are means and the step is a median, which rare slow steps do not move: only the parts' shares are taken.
     const partsMs = parts ? Object.values(parts).reduce((sum, partMs) => sum + partMs, 0) : 0;
     const isSplit = parts !== undefined && partsMs > 0;
     const computeMs = stepMs * (isSplit ? parts.computeMs / partsMs : unfitted(allocation, batchSize));
     const isEarlier = remembered.has(observation);
-    const isOld = !isEarlier && drift !== undefined && observation.round < drift.sinceRound;
     const common = {
       at: positionOf(allocation),
       noise: Math.max(
-        isEarlier ? EARLIER_NOISE : isOld ? SCALED_NOISE : 0,
+        isEarlier ? EARLIER_NOISE : movedSince ? SCALED_NOISE : 0,
         (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (isSplit ? 1 : UNSPLIT_NOISE_FACTOR),
       ),
       floorMs: NEGLIGIBLE_SHARE * stepMs,
@@ -87,9 +86,9 @@ export function fitPerformance(
     compute.push({
       ...common,
       features: computeFeatures(withBatch(batchSize), allocation),
-      valueMs: computeMs * (isOld ? movedRatio(drift.computeRatio) : 1),
+      valueMs: computeMs * (movedSince?.compute ?? 1),
     });
-    sync.push({ ...common, features: syncFeatures(workload, allocation), valueMs: (stepMs - computeMs) * (isOld ? movedRatio(drift.syncRatio) : 1) });
+    sync.push({ ...common, features: syncFeatures(workload, allocation), valueMs: (stepMs - computeMs) * (movedSince?.sync ?? 1) });
   }
   const computeModel = fitComponent(pool(compute), computePrior(workload, compute));
   const syncModel = fitComponent(pool(sync), syncPrior);

@@ -1,7 +1,7 @@
 import type { Allocation } from '../../contracts/round';
 import { Observation } from '../../contracts/scheduling';
-import { decideNext } from '../../scheduler';
-import { cumulativeSumAlarm, findDrift } from '../../scheduler/drift';
+import { compactObservations, decideNext, predictFrontier } from '../../scheduler';
+import { cumulativeSumAlarm, findDrift, followDrifts } from '../../scheduler/drift';
 import { digits, playRound, twoCores, type Truth } from './machine';
 
 const allocation: Allocation = { workers: 2, memoryMib: 1_769, steps: 100 };
@@ -34,6 +34,32 @@ describe('drift', () => {
     const truthMs = slower(2).computeMs(decision.allocation) + slower(2).syncMs(decision.allocation);
     expect(Math.abs(decision.prediction.stepMs / truthMs - 1)).toBeLessThan(0.1);
     expect(decision.reason).toContain('computing changed');
+  });
+
+  it('stays when the allocation changes: what another one showed before it is scaled to today', () => {
+    const before = rounds(3, 12, 8, 2);
+    const other = { workers: 1, memoryMib: 1_769, steps: 100 };
+    const after = [12, 13].map((round) => Observation.parse(playRound(other, slower(2), { round, seed: 3, cold: round === 12 })));
+    const input = digits({ remainingSteps: 2_000, stepsDone: 1_400, current: other });
+    const truthMs = slower(2).computeMs(allocation) + slower(2).syncMs(allocation);
+    for (const observations of [[...before, ...after], compactObservations([...before, ...after])]) {
+      const back = predictFrontier({ ...input, observations }).find((each) => each.allocation.workers === 2 && each.allocation.memoryMib === 1_769);
+      expect(Math.abs(back!.prediction.stepMs / truthMs - 1)).toBeLessThan(0.1);
+    }
+  });
+
+  it('takes more than one slow round: a straggler may have met it', () => {
+    const calm = rounds(3, 8, 99, 1);
+    const slow = rounds(3, 9, 8, 2).at(-1)!;
+    expect(findDrift([...calm, slow])).toBeUndefined();
+    expect(findDrift([...calm, slow, { ...slow, round: 9 }])).toMatchObject({ sinceRound: 8 });
+  });
+
+  it('is followed once: marking what is marked changes nothing', () => {
+    const { observations, newest } = followDrifts(rounds(3, 12, 8, 2));
+    expect(newest!.sinceRound).toBe(8);
+    expect(observations.filter(({ movedSince }) => movedSince).map(({ round }) => round)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(followDrifts(observations)).toEqual({ observations, newest: undefined });
   });
 
   it('alarms in one window at a step of 50 %', () => {
