@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { SmltError } from '../../contracts/errors';
+import { LOSS_WEIGHT } from '../../contracts/loss';
 import type { PythonModel } from '../../contracts/model';
 import type { Program } from '../../contracts/program';
 import type { ObjectStore } from '../../storage/object-store';
@@ -66,7 +67,11 @@ export function pythonCompute(channel: Channel): Compute {
         return values;
       };
       const params = flat(program.params, program.paramCount);
-      const buffers = flat(program.buffers, program.bufferCount);
+      // The weight of a batch's losses is no part of a model: it is not exported.
+      const buffers = flat(
+        program.buffers.filter(({ name }) => name !== LOSS_WEIGHT),
+        program.bufferCount,
+      );
       return {
         run: async (features, samples) => (await (await sessionOf(store, program)).forward({ params, buffers, features, samples })).outputs,
         close: async () => undefined,

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from .memory import SharedMemory
 from .program import Array, Batch, LaneStep, Parameters, Program, Spec, Statistic, Weights, spec_of
 
 Message = dict[str, Any]
+#: The statistic that carries the mean weight of a batch's losses. Source: contracts/loss.ts.
+LOSS_WEIGHT = "smlt.loss-weight"
 
 
 def flat_names(tensors: Mapping[str, Array]) -> list[Message]:
@@ -45,6 +48,9 @@ class Session:
         self.program: Program = load_program(folder, entry, spec)
         with blamed_on(folder, entry):
             self.parameters: Parameters = self.program.parameters(spec.seed)
+        if spec.weighted:
+            weight = {LOSS_WEIGHT: Statistic(np.ones((), np.float32), 1.0)}
+            self.parameters = replace(self.parameters, statistics={**self.parameters.statistics, **weight})
         _check_parameters(self.parameters, entry)
         self.load_ms = (time.perf_counter() - started) * 1_000
         shapes = {name: np.shape(value) for name, value in self.parameters.trained.items()}
@@ -76,7 +82,8 @@ class Session:
         with blamed_on(self._folder, self._entry):
             found = self.program.gradient(self.weights, batch, at)
             _fill(self._gradients, found.gradients, "gradients", 1)
-            _fill(self._observed, found.observed, "observed", samples)
+            observed = found.observed if found.weight is None else {**found.observed, LOSS_WEIGHT: found.weight / samples}
+            _fill(self._observed, observed, "observed", samples)
             self.memory.vector[-1] = found.loss
 
     def forward(self, samples: int, with_targets: bool) -> Message:

@@ -32,18 +32,37 @@ class Spec:
     target: Target
     loss: str
     seed: int
+    #: Of the loss, with the job's names.
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the loss is a mean over weights of samples, of the whole batch."""
+        return "classWeights" in self.settings
+
+
+#: Settings of losses that adapters compute. Source: contracts/loss.ts.
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "softmax-cross-entropy": ("labelSmoothing", "classWeights"),
+    "bce-with-logits": ("positiveWeight",),
+    "huber": ("delta",),
+}
 
 
 def spec_of(given: Mapping[str, Any]) -> Spec:
-    """From the engine's words. @raises SmltError `InvalidSpec` for a loss with settings"""
+    """From the engine's words. @raises SmltError `InvalidSpec` for settings that Python does not take"""
     target, loss = given["target"], given["loss"]
-    if not isinstance(loss, str):
-        if len(loss) > 1:
-            settings = ", ".join(name for name in loss if name != "kind")
-            raise SmltError("InvalidSpec", f'loss {loss["kind"]}: {settings}: Python takes no settings: define `loss`, and say "program"')
-        loss = loss["kind"]
+    settings: dict[str, Any] = {} if isinstance(loss, str) else {**loss}
+    kind = loss if isinstance(loss, str) else settings.pop("kind")
+    unknown = [name for name in settings if name not in SETTINGS.get(kind, ())]
+    if unknown:
+        raise SmltError("InvalidSpec", f'loss {kind}: Python does not take {", ".join(unknown)}: define `loss`, and say "program"')
     size = target["classes"] if target["kind"] == "class" else target["width"]
-    return Spec(tuple(given["featureShape"]), Target(target["kind"], size), loss, given["seed"])
+    weights = settings.get("classWeights")
+    if weights is not None and (target["kind"] != "class" or len(weights) != size):
+        expected = f"{size}, one a class" if target["kind"] == "class" else "none, since the data set holds no class labels"
+        raise SmltError("InvalidSpec", f"loss {kind}: classWeights: got {len(weights)}; expected {expected}")
+    return Spec(tuple(given["featureShape"]), Target(target["kind"], size), kind, given["seed"], settings)
 
 
 @dataclass(frozen=True)
@@ -96,11 +115,15 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Gradient:
-    """`loss`: sum over the samples. `gradients`: of that sum. `observed`: this batch's statistics, means over its samples."""
+    """`loss`: sum over the samples. `gradients`: of that sum. `observed`: this batch's statistics, means over its samples.
+
+    `weight`: what the batch's sums are to be divided by, added up over these samples; None: their number.
+    """
 
     loss: float
     gradients: Mapping[str, Any]
     observed: Mapping[str, Any] = field(default_factory=dict)
+    weight: float | None = None
 
 
 @dataclass(frozen=True)

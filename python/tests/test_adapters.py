@@ -10,7 +10,7 @@ import pytest
 
 from smlt import Batch, LaneStep, SmltError
 from smlt.host import Session
-from smlt.program import Spec, Target
+from smlt.program import Spec, Target, spec_of
 
 CLASSES = Target("class", 3)
 PROGRAMS = {
@@ -62,9 +62,16 @@ PROGRAMS = {
 }
 
 
-def load(tmp_path: Path, source: str, loss: str = "softmax-cross-entropy", target: Target = CLASSES, shape: tuple[int, ...] = (6,)) -> Session:
+def load(
+    tmp_path: Path,
+    source: str,
+    loss: str = "softmax-cross-entropy",
+    target: Target = CLASSES,
+    shape: tuple[int, ...] = (6,),
+    **settings: object,
+) -> Session:
     (tmp_path / "program.py").write_text(textwrap.dedent(source))
-    return Session(tmp_path, "program.py", Spec(shape, target, loss, 1))
+    return Session(tmp_path, "program.py", Spec(shape, target, loss, 1, settings))
 
 
 def batch_of(samples: int = 5, shape: tuple[int, ...] = (6,), target: Target = CLASSES, seed: int = 0) -> Batch:
@@ -96,6 +103,59 @@ def check_gradient(session: Session, batch: Batch, tolerance: float = 2e-3) -> N
         assert np.shape(gradients[name]) == np.shape(value)
         for index in list(np.ndindex(np.shape(value)))[:: max(1, np.size(value) // 4)]:
             assert gradients[name][index] == pytest.approx(slope(session, batch, name, index), rel=tolerance, abs=tolerance)
+
+
+def smoothed_and_weighted(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    weights = np.array([0.5, 2.0, 1.0])
+    minus_log_p = np.log(np.exp(z).sum(axis=1, keepdims=True)) - z
+    own = minus_log_p[np.arange(len(y)), y]
+    return 0.9 * weights[y] * own + 0.1 / 3 * (weights * minus_log_p).sum(axis=1)
+
+
+def positive_weighted(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+    p = 1 / (1 + np.exp(-z))
+    return -(3 * t * np.log(p) + (1 - t) * np.log(1 - p)).mean(axis=1)
+
+
+def huber(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+    d = np.abs(z - t)
+    return np.where(d < 0.5, d**2 / 2, 0.5 * (d - 0.25)).mean(axis=1)
+
+
+#: Losses of samples by their definitions, and the settings that they are for.
+SETTINGS = {
+    "softmax-cross-entropy": (smoothed_and_weighted, CLASSES, {"labelSmoothing": 0.1, "classWeights": [0.5, 2, 1]}),
+    "bce-with-logits": (positive_weighted, Target("values", 3), {"positiveWeight": 3}),
+    "huber": (huber, Target("values", 3), {"delta": 0.5}),
+}
+
+
+@pytest.mark.parametrize("loss", SETTINGS)
+@pytest.mark.parametrize("name", ["torch", "keras", "jax"])
+def test_a_loss_with_settings_is_what_it_is_defined_as_and_gradients_are_its_slopes(name: str, loss: str, tmp_path: Path):
+    module, source = PROGRAMS[name]
+    pytest.importorskip(module)
+    by_definition, target, settings = SETTINGS[loss]
+    session = load(tmp_path, source, loss, target, **settings)
+    batch = batch_of(target=target)
+    z = np.asarray(session.program.predict(session.weights, batch.features), np.float64)
+    found = session.program.gradient(session.weights, batch, LaneStep(1, 0, 0))
+    assert found.loss == pytest.approx(by_definition(z, batch.targets).sum(), rel=1e-5)
+    assert found.weight == (np.array([0.5, 2, 1])[batch.targets].sum() if target.kind == "class" else None)
+    check_gradient(session, batch)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ({"kind": "softmax-cross-entropy", "ignoreIndex": 0}, "ignoreIndex"),
+        ({"kind": "softmax-cross-entropy", "classWeights": [1, 2]}, "got 2; expected 3"),
+        ({"kind": "hinge", "margin": 2}, "margin"),
+    ],
+)
+def test_settings_that_python_does_not_take_are_refused(loss: dict, expected: str):
+    with pytest.raises(SmltError, match=expected):
+        spec_of({"loss": loss, "target": {"kind": "class", "classes": 3}, "featureShape": [6], "seed": 1})
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

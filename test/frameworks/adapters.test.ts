@@ -70,18 +70,19 @@ describe('programs of other frameworks', () => {
   });
   afterAll(() => engine?.close());
 
-  it.each(Object.keys(programs))('%s: trains on two functions, evaluates, deploys and predicts', async (name) => {
+  it.each(Object.keys(programs))('%s: trains to the same weights on one, two and three functions, evaluates, deploys and predicts', async (name) => {
     const model = pythonModel(engine.home, name, programs[name]!);
-    const job: JobInput = {
+    const jobOf = (workers: number, stepsPerRound: number): JobInput => ({
       name,
       data: { train: data },
       model,
       loss: ownLoss.has(name) ? 'program' : 'softmax-cross-entropy',
       training: { steps: 30, batchSize: 64, lanes: 8, seed: 3, optimizer: { kind: 'adam', learningRate: 0.02 } },
-      allocation: { minWorkers: 2, maxWorkers: 2, stepsPerRound: 15, memoryMib: 2_560 },
-      deploy: { name },
-    };
-    const record = await complete(engine, name, job);
+      allocation: { minWorkers: workers, maxWorkers: workers, stepsPerRound, memoryMib: 2_560 },
+    });
+    const record = await complete(engine, name, { ...jobOf(2, 15), deploy: { name } });
+    expect((await complete(engine, `${name}-one`, jobOf(1, 30))).weightsSha256).toBe(record.weightsSha256);
+    expect((await complete(engine, `${name}-three`, jobOf(3, 10))).weightsSha256).toBe(record.weightsSha256);
     const losses = await lossesOf(engine, name);
     expect(losses).toHaveLength(30);
     expect(losses.at(-1)!).toBeLessThan(losses[0]! / 2);

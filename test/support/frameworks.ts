@@ -4,8 +4,11 @@ import { pathToFileURL } from 'node:url';
 import type { JobInput } from '../../contracts/job';
 import { names } from '../../contracts/names';
 import { FINAL_TRACK, type RunRecord } from '../../contracts/pipeline';
+import { TrackContext } from '../../contracts/round';
 import { CurveChunk } from '../../activities/rounds';
-import { decodeRecord } from '../../activities/records';
+import { decodeRecord, readRecord } from '../../activities/records';
+import { floatsOf } from '../../functions/bytes';
+import { readProgram } from '../../functions/program';
 import type { Engine } from './engine';
 
 /** A Python with the frameworks, made by scripts/frameworks.mjs. */
@@ -37,4 +40,12 @@ export async function lossesOf({ store }: Engine, run: string): Promise<number[]
     }
   }
   return losses;
+}
+
+/** What a run without trials began training with: initial parameters by name. */
+export async function initialParamsOf({ store }: Engine, run: string): Promise<Map<string, Float32Array>> {
+  const context = (await store.list(names.run(run))).find((name) => name.endsWith('/context'))!;
+  const program = await readProgram(store, (await readRecord(store, TrackContext, context)).program.programDigest);
+  const values = floatsOf(await store.get(program.initialParams));
+  return new Map(program.params.map(({ name, offset, length }) => [name, values.slice(offset, offset + length)]));
 }

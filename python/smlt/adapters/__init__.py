@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from ..errors import SmltError
 from ..program import Program, Spec
 
@@ -24,6 +26,12 @@ def adapt(module: ModuleType, entry: str, spec: Spec) -> Program:
             raise SmltError(
                 "InvalidSpec",
                 f"{entry}: `program` needs the methods parameters, gradient, evaluate and predict; found {type(candidate).__name__}",
+            )
+        if spec.settings:
+            raise SmltError(
+                "InvalidSpec",
+                f"{entry}: `program` computes its own gradients, so the job's {', '.join(spec.settings)} would change nothing: "
+                "put them into the program, and name the loss alone",
             )
         return candidate
     if hasattr(module, "init") and hasattr(module, "apply"):
@@ -79,6 +87,13 @@ def _own_loss(module: ModuleType, entry: str, spec: Spec) -> Callable[..., Any] 
             f'{entry} defines `loss`, and the job says "loss": "{spec.loss}": say "loss": "{OWN_LOSS}" in the job, or remove it from the program',
         )
     return own
+
+
+def loss_weight(spec: Spec, targets: Any) -> float | None:
+    """Sum of the samples' weights, where the loss has class weights. `targets`: int labels `[n]`, after any transform."""
+    if not spec.weighted:
+        return None
+    return float(np.asarray(spec.settings["classWeights"], np.float32)[np.asarray(targets)].sum(dtype=np.float64))
 
 
 def unknown_loss(spec: Spec, known: tuple[str, ...]) -> SmltError:

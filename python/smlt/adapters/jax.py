@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -14,9 +14,11 @@ import numpy as np
 from ..determinism import seed_everything
 from ..errors import SmltError
 from ..program import Array, Batch, Evaluation, Gradient, LaneStep, Parameters, Program, Spec, Weights
-from . import unknown_loss
+from . import loss_weight, unknown_loss
 
 Apply = Callable[[Any, Any, Any, bool], Any]
+Settings = Mapping[str, Any]
+LossOf = Callable[[Any, Any], Any]
 
 
 def _values(each: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -29,12 +31,43 @@ def _values(each: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return losses
 
 
-#: One value a sample, with smlt's names.
-LOSSES: dict[str, Callable[[Any, Any], Any]] = {
-    "softmax-cross-entropy": lambda z, y: -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1)[:, 0],
-    "mse": _values(lambda z, t: (z - t) ** 2),
-    "mae": _values(lambda z, t: jnp.abs(z - t)),
-    "bce-with-logits": _values(lambda z, t: jnp.maximum(z, 0) - z * t + jnp.log1p(jnp.exp(-jnp.abs(z)))),
+def _cross_entropy(settings: Settings) -> LossOf:
+    smoothing, weights = settings.get("labelSmoothing", 0.0), settings.get("classWeights")
+    if not smoothing and weights is None:
+        return lambda z, y: -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1)[:, 0]
+
+    def losses(z: Any, y: Any) -> Any:
+        shares = (1 - smoothing) * jax.nn.one_hot(y, z.shape[1]) + smoothing / z.shape[1]
+        # Each share counts with the weight of its class, as in PyTorch.
+        return -((shares if weights is None else shares * jnp.array(weights, jnp.float32)) * jax.nn.log_softmax(z)).sum(axis=1)
+
+    return losses
+
+
+def _binary_cross_entropy(settings: Settings) -> LossOf:
+    more = settings.get("positiveWeight", 1.0) - 1.0
+    if more == 0:
+        return lambda z, t: jnp.maximum(z, 0) - z * t + jnp.log1p(jnp.exp(-jnp.abs(z)))
+    return lambda z, t: (1 - t) * z + (1 + more * t) * (jnp.maximum(-z, 0) + jnp.log1p(jnp.exp(-jnp.abs(z))))
+
+
+def _huber(settings: Settings) -> LossOf:
+    delta = settings.get("delta", 1.0)
+
+    def each(z: Any, t: Any) -> Any:
+        clipped = jnp.clip(z - t, -delta, delta)
+        return clipped * (z - t - clipped / 2)
+
+    return each
+
+
+#: One value a sample, with smlt's names, from the loss's settings.
+LOSSES: dict[str, Callable[[Settings], LossOf]] = {
+    "softmax-cross-entropy": _cross_entropy,
+    "mse": lambda _: _values(lambda z, t: (z - t) ** 2),
+    "mae": lambda _: _values(lambda z, t: jnp.abs(z - t)),
+    "huber": lambda settings: _values(_huber(settings)),
+    "bce-with-logits": lambda settings: _values(_binary_cross_entropy(settings)),
 }
 
 
@@ -106,8 +139,9 @@ class JaxProgram:
         leaves, self._tree = jax.tree_util.tree_flatten_with_path(params)
         self._initial = {_name(path): np.asarray(leaf, np.float32) for path, leaf in leaves}
         self._own_loss = loss is not None
+        self._spec = spec
         self._transform = getattr(module, "transform", None)
-        each = loss if loss is not None else LOSSES[spec.loss]
+        each = loss if loss is not None else LOSSES[spec.loss](spec.settings)
 
         def total(outputs: Any, targets: Any) -> Any:
             value = each(outputs, targets)
@@ -130,7 +164,8 @@ class JaxProgram:
         if self._transform is not None:
             features, targets = self._transform(features, targets)
         loss, gradients = self._gradient(self._leaves(weights), features, self._numbers(targets), jax.random.key(at.bits))
-        return Gradient(float(loss), {name: np.asarray(each) for name, each in zip(self._initial, gradients, strict=True)})
+        slopes = {name: np.asarray(each) for name, each in zip(self._initial, gradients, strict=True)}
+        return Gradient(float(loss), slopes, weight=loss_weight(self._spec, targets))
 
     def evaluate(self, weights: Weights, batch: Batch) -> Evaluation:
         outputs = self._outputs(self._leaves(weights), batch.features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -12,16 +12,46 @@ import numpy as np
 from ..determinism import seed_everything
 from ..errors import SmltError
 from ..program import Array, Batch, Evaluation, Gradient, LaneStep, Parameters, Program, Spec, Statistic, Weights
-from . import unknown_loss
+from . import loss_weight, unknown_loss
 
-#: One value a sample, with smlt's names.
-LOSSES: dict[str, Callable[[Any, Any], Any]] = {
-    "softmax-cross-entropy": lambda outputs, targets: keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True),
-    "mse": lambda outputs, targets: keras.losses.mean_squared_error(keras.ops.reshape(targets, keras.ops.shape(outputs)), outputs),
-    "mae": lambda outputs, targets: keras.losses.mean_absolute_error(keras.ops.reshape(targets, keras.ops.shape(outputs)), outputs),
-    "bce-with-logits": lambda outputs, targets: keras.losses.binary_crossentropy(
-        keras.ops.reshape(targets, keras.ops.shape(outputs)), outputs, from_logits=True
-    ),
+Settings = Mapping[str, Any]
+Loss = Callable[[Any, Any], Any]
+
+
+def _values(each: Callable[..., Any], **settings: Any) -> Loss:
+    """One of Keras' losses, which take targets first, in the outputs' shape."""
+    return lambda outputs, targets: each(keras.ops.reshape(targets, keras.ops.shape(outputs)), outputs, **settings)
+
+
+def _cross_entropy(settings: Settings) -> Loss:
+    smoothing, weights = settings.get("labelSmoothing", 0.0), settings.get("classWeights")
+    if not smoothing and weights is None:
+        return lambda outputs, targets: keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
+
+    def losses(outputs: Any, targets: Any) -> Any:
+        classes = outputs.shape[1]
+        shares = (1 - smoothing) * keras.ops.one_hot(targets, classes) + smoothing / classes
+        # Each share counts with the weight of its class, as in PyTorch.
+        weighted = shares if weights is None else shares * np.array(weights, np.float32)
+        return -keras.ops.sum(weighted * keras.ops.log_softmax(outputs), axis=1)
+
+    return losses
+
+
+def _binary_cross_entropy(settings: Settings) -> Loss:
+    more = settings.get("positiveWeight", 1.0) - 1.0
+    if more == 0:
+        return _values(keras.losses.binary_crossentropy, from_logits=True)
+    return _values(lambda t, z: keras.ops.mean((1 - t) * z + (1 + more * t) * keras.ops.softplus(-z), axis=-1))
+
+
+#: One value a sample, with smlt's names, from the loss's settings.
+LOSSES: dict[str, Callable[[Settings], Loss]] = {
+    "softmax-cross-entropy": _cross_entropy,
+    "mse": lambda _: _values(keras.losses.mean_squared_error),
+    "mae": lambda _: _values(keras.losses.mean_absolute_error),
+    "huber": lambda settings: _values(keras.losses.huber, delta=settings.get("delta", 1.0)),
+    "bce-with-logits": _binary_cross_entropy,
 }
 
 
@@ -49,8 +79,9 @@ class KerasProgram:
         self._tf = tf
         self._model = model
         self._own_loss = loss is not None
+        self._spec = spec
         self._transform = transform
-        each = loss if loss is not None else LOSSES[spec.loss]
+        each = loss if loss is not None else LOSSES[spec.loss](spec.settings)
         if not model.built:
             model.build((None, *spec.feature_shape))
         layers = list(model._flatten_layers(include_self=False))
@@ -102,7 +133,8 @@ class KerasProgram:
             features, targets = self._transform(features, targets)
         loss, gradients = self._step(self._tf.convert_to_tensor(features), self._tf.convert_to_tensor(targets))
         observed = {name: _array(variable) for name, (variable, _) in self._statistics.items()}
-        return Gradient(float(loss), {name: each.numpy() for name, each in zip(self._trained, gradients, strict=True)}, observed)
+        slopes = {name: each.numpy() for name, each in zip(self._trained, gradients, strict=True)}
+        return Gradient(float(loss), slopes, observed, loss_weight(self._spec, targets))
 
     def evaluate(self, weights: Weights, batch: Batch) -> Evaluation:
         self._set(weights)

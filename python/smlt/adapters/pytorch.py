@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -12,26 +13,40 @@ from torch.nn import functional as F
 from ..determinism import seed_everything
 from ..errors import SmltError
 from ..program import Array, Batch, Evaluation, Gradient, LaneStep, Parameters, Program, Spec, Statistic, Weights
-from . import unknown_loss
+from . import loss_weight, unknown_loss
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Settings = Mapping[str, Any]
 
 
-def _mean_over_values(each: Loss) -> Loss:
+def _mean_over_values(loss_of: Callable[[Settings], Loss]) -> Callable[[Settings], Loss]:
     """A sample's loss is the mean over its values; smlt wants the sum over samples."""
 
-    def total(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return each(outputs, targets.reshape(outputs.shape)) / (outputs.numel() // outputs.shape[0])
+    def summed(settings: Settings) -> Loss:
+        each = loss_of(settings)
+        return lambda outputs, targets: each(outputs, targets.reshape(outputs.shape)) / (outputs.numel() // outputs.shape[0])
 
-    return total
+    return summed
 
 
-#: Sums over the samples, with smlt's names. Source: contracts/model.ts, training/losses.ts.
-LOSSES: dict[str, Loss] = {
-    "softmax-cross-entropy": lambda outputs, targets: F.cross_entropy(outputs, targets, reduction="sum"),
-    "mse": _mean_over_values(lambda outputs, targets: F.mse_loss(outputs, targets, reduction="sum")),
-    "mae": _mean_over_values(lambda outputs, targets: F.l1_loss(outputs, targets, reduction="sum")),
-    "bce-with-logits": _mean_over_values(lambda outputs, targets: F.binary_cross_entropy_with_logits(outputs, targets, reduction="sum")),
+def _cross_entropy(settings: Settings) -> Loss:
+    weights = settings.get("classWeights")
+    weight = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+    return partial(F.cross_entropy, weight=weight, label_smoothing=settings.get("labelSmoothing", 0.0), reduction="sum")
+
+
+def _binary_cross_entropy(settings: Settings) -> Loss:
+    weight = settings.get("positiveWeight")
+    return partial(F.binary_cross_entropy_with_logits, pos_weight=None if weight is None else torch.tensor(float(weight)), reduction="sum")
+
+
+#: Sums over the samples, with smlt's names, from the loss's settings. Source: contracts/loss.ts, training/losses.ts.
+LOSSES: dict[str, Callable[[Settings], Loss]] = {
+    "softmax-cross-entropy": _cross_entropy,
+    "mse": _mean_over_values(lambda _: partial(F.mse_loss, reduction="sum")),
+    "mae": _mean_over_values(lambda _: partial(F.l1_loss, reduction="sum")),
+    "huber": _mean_over_values(lambda settings: partial(F.huber_loss, delta=settings.get("delta", 1.0), reduction="sum")),
+    "bce-with-logits": _mean_over_values(_binary_cross_entropy),
 }
 
 
@@ -44,8 +59,9 @@ def torch_program(model: Any, module: ModuleType, spec: Spec, loss: Callable[...
         raise unknown_loss(spec, tuple(LOSSES))
     return TorchProgram(
         model,
-        _summed(loss) if loss is not None else LOSSES[spec.loss],
+        _summed(loss) if loss is not None else LOSSES[spec.loss](spec.settings),
         getattr(module, "transform", None),
+        spec,
         own_loss=loss is not None,
     )
 
@@ -71,10 +87,11 @@ def _summed(loss: Loss) -> Loss:
 
 
 class TorchProgram:
-    def __init__(self, model: torch.nn.Module, loss: Loss, transform: Callable[..., Any] | None, own_loss: bool) -> None:
+    def __init__(self, model: torch.nn.Module, loss: Loss, transform: Callable[..., Any] | None, spec: Spec, own_loss: bool) -> None:
         self._model = model.float()
         self._loss = loss
         self._own_loss = own_loss
+        self._spec = spec
         self._transform = transform
         # `named_parameters` names a tied parameter once.
         self._trained = {name: parameter for name, parameter in self._model.named_parameters() if parameter.requires_grad}
@@ -114,7 +131,8 @@ class TorchProgram:
                 norm.running_var.numpy(),
             )
         named = zip(self._trained, gradients, strict=True)
-        return Gradient(float(loss.detach()), {name: 0.0 if each is None else each.numpy() for name, each in named}, observed)
+        slopes = {name: 0.0 if each is None else each.numpy() for name, each in named}
+        return Gradient(float(loss.detach()), slopes, observed, loss_weight(self._spec, targets))
 
     def evaluate(self, weights: Weights, batch: Batch) -> Evaluation:
         with torch.no_grad():
