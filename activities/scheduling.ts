@@ -12,7 +12,7 @@ import type { Carried } from '../contracts/pipeline';
 import type { PrepareAnswer } from '../contracts/functions';
 import type { RoundManifest } from '../contracts/round';
 import { RoundPlan, type Allocation, type Checkpoint, type Recipe, type Round, type TrackContext } from '../contracts/round';
-import { Learnt, type Decision, type ExchangeKind, type Observation } from '../contracts/scheduling';
+import { Learnt, type Decision, type ExchangeKind, type Forbidden, type Observation } from '../contracts/scheduling';
 import {
   compactObservations,
   decideNext as decide,
@@ -79,7 +79,7 @@ export interface NextQuestion {
   readonly observations: readonly Observation[];
   readonly phase: 'profile' | 'run';
   readonly probesLeft: number;
-  readonly forbidden: { readonly memoryMibBelow?: number | undefined; readonly workersAbove?: number | undefined };
+  readonly forbidden: Forbidden;
 }
 /** `observations`: the question's, compacted, where they grew too many to travel. */
 export type NextAnswer =

@@ -5,6 +5,7 @@ import { Metrics } from './metrics';
 import { Bill, Grant, Ledger, Stage } from './money';
 import { Allocation } from './round';
 import { ValidationPoint } from './validation';
+import { Forbidden } from './scheduling';
 
 export const TASK_QUEUE = 'smlt';
 export const FINAL_TRACK = 'train';
@@ -57,7 +58,7 @@ export const Carried = z.object({
   adopted: z.int().default(0),
   observations: z.array(z.unknown()),
   journal: z.array(JournalEntry),
-  forbidden: z.object({ memoryMibBelow: z.int().optional(), workersAbove: z.int().optional() }),
+  forbidden: Forbidden,
   accepted: z.object({ totalNanoUsdP95: z.number(), finishAtMsP95: z.number() }).optional(),
   switches: z.int().default(0),
   /** Where the work is forecast to end. */

@@ -89,6 +89,15 @@ export type Learnt = z.output<typeof Learnt>;
 export const MicroSample = z.object({ memoryMib: z.int().min(1), samples: z.int().min(1), computeMs: z.number().positive(), peakRssMib: Ms });
 export type MicroSample = z.output<typeof MicroSample>;
 
+/** Learnt from failures: sizes that ran out of memory, worker counts that never got their slots, shapes too slow for one step. */
+export const Forbidden = z.object({
+  memoryMibBelow: z.int().optional(),
+  workersAbove: z.int().optional(),
+  /** Functions of these shapes met the time limit before their first step was done: no shape with as few workers and as little memory is tried. */
+  tooSlow: z.array(z.object({ workers: z.int().min(1), memoryMib: z.int().min(1) })).optional(),
+});
+export type Forbidden = z.output<typeof Forbidden>;
+
 /** Everything a decision depends on: it is a pure function of this. */
 export const DecisionInput = z.object({
   goal: ResolvedGoal,
@@ -136,8 +145,7 @@ export const DecisionInput = z.object({
   compression: Compression.optional(),
   phase: z.enum(['profile', 'run']),
   probesLeft: z.int().min(0),
-  /** Learnt from failures: sizes that ran out of memory, worker counts that never got their slots. */
-  forbidden: z.object({ memoryMibBelow: z.int().optional(), workersAbove: z.int().optional() }),
+  forbidden: Forbidden,
   /** Changes of allocation so far, without probes. */
   switches: z.int().min(0).default(0),
   /** The plan that the user has seen or the run has started with: no rescue passes twice its p95 without consent. */

@@ -24,6 +24,7 @@ export function candidatesOf(input: DecisionInput): Shape[] {
       // Beyond the cores that exist, one more worker only waits for the others.
       const coresUsed = workers * Math.min(1, memoryMib / MIB_PER_VCPU);
       if (workers > fewest && coresUsed > bounds.totalCores + 1e-9) continue;
+      if (forbidden.tooSlow?.some((slow) => workers <= slow.workers && memoryMib <= slow.memoryMib)) continue;
       shapes.push({ workers, memoryMib });
     }
   }

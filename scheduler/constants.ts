@@ -70,6 +70,8 @@ export const TIE = 0.005;
 export const PROBE_MIN_STEPS = 2;
 export const PROBE_MAX_STEPS = 8;
 export const PROBE_MAX_MS = 15_000;
+/** A first look that nothing measured backs: 100 times as slow as counted, a second of steps would be minutes. */
+export const PROBE_MAX_BLIND_STEPS = 64;
 
 /** Noise of a step's time (SD of its logarithm): repeats of real runs have 0.025 to 0.05, never trusted below 0.04. Source: rules, 1 and 3. */
 export const DEFAULT_NOISE = 0.05;

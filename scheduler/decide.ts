@@ -3,6 +3,7 @@ import { DecisionInput, type Decision, type DecisionRequest, type NearestGoals }
 import { candidatesOf, leastMemoryMib } from './candidates';
 import { incumbentOf, nearestGoals, probeGain, recommend, withinConsent, worthSwitching } from './choose';
 import {
+  PROBE_MAX_BLIND_STEPS,
   PROBE_MAX_MS,
   PROBE_MAX_STEPS,
   PROBE_MIN_GAIN,
@@ -94,7 +95,7 @@ function nextProbe(
   const finish = (why: string) => ({ kind: 'finish' as const, reason: `${formatShape(target.allocation)} it will be: ${why}.` });
   if (probesLeft === 0) return finish(`${probes} short rounds have shown enough`);
   if (probes === 0) {
-    const plan = asProbe(target, remainingSteps);
+    const plan = asProbe(target, remainingSteps, isBlind(input));
     return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined, basisOf(input)) };
   }
   const spentMs = observations.reduce((sum, observation) => sum + observation.wallMs * observation.merged, 0);
@@ -144,10 +145,15 @@ const basisOf = ({ earlier, program }: DecisionInput): string =>
       ? 'the size of the model and the batch'
       : 'the time that one gradient took';
 
+/** Before anything was measured: counted operations may be wrong by orders of magnitude. */
+const isBlind = ({ observations, earlier, program }: DecisionInput): boolean =>
+  observations.length + earlier.length + (program.microProbe?.length ?? 0) === 0 && program.gradientMsPerSample === undefined;
+
 /** A probe is short, yet at least a second where steps are: the first steps of an instance are compiled as they run. */
-function asProbe(plan: Plan, remainingSteps: number): Plan {
+function asProbe(plan: Plan, remainingSteps: number, isBlind = false): Plan {
   const few = Math.max(PROBE_MIN_STEPS, Math.min(PROBE_MAX_STEPS, Math.floor(PROBE_MAX_MS / plan.stepMs)));
-  return withSteps(plan, Math.min(remainingSteps, Math.max(few, Math.ceil(SHORTEST_ROUND_MS / plan.stepMs))));
+  const steps = Math.max(few, Math.ceil(SHORTEST_ROUND_MS / plan.stepMs));
+  return withSteps(plan, Math.min(remainingSteps, isBlind ? PROBE_MAX_BLIND_STEPS : Infinity, steps));
 }
 
 /** A round does not plan beyond the deadline, so that its checkpoint still counts. */
@@ -196,6 +202,10 @@ function whyNoCandidate(input: DecisionInput): string {
   const largest = bounds.memoryMib ?? bounds.maxMemoryMib;
   if (needed > largest) {
     return `A function needs ${formatMib(Math.ceil(needed))}, and ${bounds.memoryMib ? 'the job fixes' : 'the platform allows'} ${formatMib(largest)}: raise the memory, or use a smaller batch or model.`;
+  }
+  const slow = forbidden.tooSlow?.at(-1);
+  if (slow) {
+    return `No allocation is left: ${formatShape(slow)} did not finish one step within a function's time limit. Allow more workers or memory, or use a smaller batch or model.`;
   }
   return `No allocation is left: at most ${Math.min(bounds.maxWorkers, bounds.concurrency)} workers${forbidden.workersAbove === undefined ? '' : ` (only ${forbidden.workersAbove} got a slot)`} of ${formatMib(bounds.minMemoryMib)} to ${formatMib(largest)}.`;
 }

@@ -5,7 +5,7 @@ import type { Job } from '../contracts/job';
 import { addBills, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
 import type { Carried, JournalEntry, Outcome, TrackResult } from '../contracts/pipeline';
 import type { Allocation, Round } from '../contracts/round';
-import type { Observation } from '../contracts/scheduling';
+import type { Forbidden, Observation } from '../contracts/scheduling';
 import { decideNext, openTrack } from './activities';
 import type { Progress } from './messages';
 import { refusal } from './refusal';
@@ -147,7 +147,7 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     if (result.trouble?.kind === 'failed') await Promise.all(late);
     const end = result.trouble && endOf(result.trouble, bill);
     if (end) return ended(end.outcome, end.reason);
-    if (result.trouble) forbidden = { ...forbidden, ...learn(result.trouble, current) };
+    if (result.trouble) forbidden = { ...forbidden, ...learn(result.trouble, next.round, result.committed.step, forbidden) };
     // A stop that arrived meanwhile must not be lost in the hand-over to a fresh history.
     if (options.handOver && workflowInfo().continueAsNewSuggested && !stopRequested() && step < untilStep) {
       await Promise.all(late);
@@ -183,12 +183,20 @@ function endOf(trouble: Trouble, bill: Bill): { outcome: Outcome; reason: string
 }
 
 /** What a failure taught: the next allocation keeps clear of it. */
-function learn(trouble: Trouble, { workers }: Allocation): Carried['forbidden'] {
+function learn(
+  trouble: Trouble,
+  { first, allocation: { workers, memoryMib } }: Round,
+  committedStep: number,
+  { tooSlow = [] }: Forbidden,
+): Forbidden {
   switch (trouble.kind) {
     case 'outOfMemory':
       return { memoryMibBelow: trouble.memoryMib + 1 };
     case 'noSlots':
       return { workersAbove: Math.max(1, Math.floor(workers / 2)) };
+    case 'timedOut':
+      // With a step done, its observation tells how slow the shape is.
+      return committedStep > first ? {} : { tooSlow: [...tooSlow, { workers, memoryMib }] };
     default:
       return {};
   }

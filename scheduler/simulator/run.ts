@@ -205,6 +205,10 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
     });
     if (outcome.trouble === 'crashing') return finished('failed', 'one worker crashed again and again in a round');
     if (outcome.trouble === 'outOfMemory') forbidden = { ...forbidden, memoryMibBelow: allocation.memoryMib + 1 };
+    if (outcome.trouble === 'timedOut' && steps === 0) {
+      const { workers, memoryMib } = allocation;
+      forbidden = { ...forbidden, tooSlow: [...(forbidden.tooSlow ?? []), { workers, memoryMib }] };
+    }
     barren = steps > 0 ? 0 : barren + 1;
     if (outcome.trouble !== 'stopped' && barren > MOST_BARREN_ROUNDS) return finished('failed', `${barren} rounds in a row made no step`);
   }

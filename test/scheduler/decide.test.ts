@@ -248,6 +248,22 @@ describe('decideNext', () => {
     expect(none).toMatchObject({ kind: 'infeasibleGoal', reason: expect.stringContaining('20,000 MiB') });
   });
 
+  it('keeps clear of shapes that did not finish one step within a function’s time limit, and gives up where none is left', () => {
+    const first = allocationOf(decideNext(digits()));
+    const tooSlow = [{ workers: first.workers, memoryMib: first.memoryMib }];
+    const next = allocationOf(decideNext(digits({ forbidden: { tooSlow } })));
+    expect(next.workers > first.workers || next.memoryMib > first.memoryMib).toBe(true);
+    const none = decideNext(digits({ forbidden: { tooSlow: [{ workers: 16, memoryMib: 10_240 }] } }));
+    expect(none).toMatchObject({ kind: 'infeasibleGoal', reason: expect.stringContaining('did not finish one step') });
+  });
+
+  it('looks briefly where nothing was measured: counted operations may be wrong by orders of magnitude', () => {
+    const fresh = digits({ phase: 'profile', remainingSteps: 100_000, program: { ...digits().program, forwardFlopsPerSample: 100 } });
+    expect(allocationOf(decideNext(fresh)).steps).toBeLessThanOrEqual(64);
+    const measured = { ...fresh, program: { ...fresh.program, gradientMsPerSample: 0.001 } };
+    expect(allocationOf(decideNext(measured)).steps).toBeGreaterThan(64);
+  });
+
   it('stops when the deadline has passed', () => {
     expect(decideNext(digits({ nowMs: 600_000 }))).toMatchObject({ kind: 'deadlineReached' });
   });
