@@ -59,13 +59,15 @@ describe('a PyTorch program', () => {
     expect(killed.weightsSha256).toBe(one.weightsSha256);
   });
 
-  it('trains in micro-batches, with compressed gradients, to the same weights on any workers in any topology', async () => {
+  it('trains in micro-batches, with compressed gradients, or with local steps, to the same weights on any workers in any topology', async () => {
     const lossy = { compression: { kind: 'bf16' }, microBatches: 2 } as const;
     const alone = await complete(engine, 'lossy-one', jobOf(noisy, 1, 24, { synchronization: lossy }));
     expect(alone.loss).toBeLessThan(1);
     expect(alone.weightsSha256).not.toBe(one.weightsSha256);
     const led = jobOf(noisy, 3, 8, { synchronization: { ...lossy, topology: 'all-reduce-leader' } });
     expect((await complete(engine, 'lossy-three', led)).weightsSha256).toBe(alone.weightsSha256);
+    const locally = (workers: number) => jobOf(noisy, workers, 12, { synchronization: { localSteps: { steps: 2, learningRate: 0.05 } } });
+    expect((await complete(engine, 'local-two', locally(2))).weightsSha256).toBe((await complete(engine, 'local-one', locally(1))).weightsSha256);
     const served = jobOf(noisy, 2, 12, { synchronization: { ...lossy, topology: 'parameter-server' } });
     expect((await complete(engine, 'lossy-two', served)).weightsSha256).toBe(alone.weightsSha256);
   });
