@@ -55,11 +55,11 @@ describe('prepare', () => {
   });
 
   it('times a gradient once: a larger model takes longer, and who asks again gets the same answer', async () => {
-    const layers = ['flatten', { dense: 1_024 }, 'relu', { dense: 1_024 }, 'relu', { dense: 4 }];
+    const layers = ['flatten', { dense: 2_048 }, 'relu', { dense: 2_048 }, 'relu', { dense: 4 }];
     const [small, large, again] = [request(), { ...request(), model: { layers } }, request()];
     const msOf = async (each: object) => answered(await prepare(each, context)).gradientMsPerSample!;
     const smallMs = await msOf(small);
-    expect(await msOf(large)).toBeGreaterThan(5 * smallMs);
+    expect(await msOf(large)).toBeGreaterThan(2 * smallMs);
     expect(await msOf(again)).toBe(smallMs);
   });
 
