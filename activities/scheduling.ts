@@ -1,6 +1,7 @@
 import { laterPhases, phaseAt, totalStepsOf } from '../contracts/batch-size';
 import { keepsLaneStates, laneStateBytes, mostRoundSteps } from '../contracts/compression';
 import { canonicalJson } from '../contracts/canonical-json';
+import { minimizeOf } from '../contracts/goal';
 import { localStepBytes } from '../contracts/synchronization';
 import { smallerIsBetter } from '../contracts/metrics';
 import { names, type TrackId } from '../contracts/names';
@@ -211,7 +212,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
   function schedulerInput(question: NextQuestion, { job, program, recipeBody }: TrackContext) {
     const { grant, wholeGoal, accepted, switches, nowMs, spentNanoUsd, step, current, observations, phase, probesLeft, forbidden } = question;
     const { untilStep, plannedStep = untilStep, openEnded } = question;
-    const minimize = job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost');
+    const minimize = minimizeOf(job.goal);
     const { limits, prices } = platform;
     const minWorkers = job.allocation.minWorkers ?? 1;
     const heldBackBytes = laneStateBytes(recipeBody.compression, program.paramCount, Math.ceil(recipeBody.lanes / minWorkers));

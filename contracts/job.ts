@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { BatchSchedule } from './batch-size';
 import { SmltError } from './errors';
 import { closestIssues } from './closest-issues';
+import { Goal } from './goal';
 import { Loss } from './loss';
 import { MetricName } from './metrics';
 import { Model } from './model';
@@ -9,7 +10,6 @@ import { Optimizer, WeightAverage } from './optimizer';
 import { Recompute } from './recompute';
 import { Schedule } from './schedule';
 import { Synchronization } from './synchronization';
-import { Duration, Instant } from './units';
 import { EarlyStopping, Until, ValidationMetric } from './validation';
 
 const isPowerOfTwo = (n: number) => Number.isInteger(Math.log2(n));
@@ -80,14 +80,6 @@ export const Tune = z.strictObject({
   rungs: z.array(z.number().gt(0).lt(1)).default([0.1, 0.3]),
 });
 export type Tune = z.output<typeof Tune>;
-
-/** What a person asks for: cost is minimised when there is a deadline, else time, unless said otherwise. */
-export const Goal = z.strictObject({
-  minimize: z.enum(['cost', 'time']).optional(),
-  budgetUsd: z.number().positive('expected more than 0; leave it out for no budget').optional(),
-  deadline: z.union([Duration, Instant], 'expected a duration such as 10m, or an instant such as 2027-01-31T18:00:00Z').optional(),
-});
-export type Goal = z.output<typeof Goal>;
 
 /** Every lane has a sample for each of so many parts of its share, whatever the batch's size. */
 const fillsParts = ({ batchSize, batchSchedule = [], lanes }: Training, parts: number) =>

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Minimize } from './goal';
 
 export const stages = ['profile', 'tune', 'train', 'evaluate', 'deploy'] as const;
 export const Stage = z.enum(stages);
@@ -38,5 +39,10 @@ export function charge(ledger: Ledger, stage: Stage, bill: Bill): Ledger {
 export const spentNanoUsd = (ledger: Ledger): number => stages.reduce((sum, stage) => sum + totalNanoUsd(ledger[stage] ?? noBill), 0);
 
 /** The share of budget and deadline that a parent gives a child; the child never passes it. Left out: no limit. */
-export const Grant = z.object({ budgetNanoUsd: z.int().min(0).optional(), deadlineAtMs: z.number().optional() });
+export const Grant = z.object({
+  budgetNanoUsd: z.int().min(0).optional(),
+  deadlineAtMs: z.number().optional(),
+  /** What is wanted within the limits, where that was set anew; left out: the job's own. */
+  minimize: Minimize.optional(),
+});
 export type Grant = z.output<typeof Grant>;

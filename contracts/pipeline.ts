@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { PrepareAnswer, WeightsReference } from './functions';
-import { Goal, Job } from './job';
+import { Goal, Minimize } from './goal';
+import { Job } from './job';
 import { Metrics } from './metrics';
 import { Bill, Grant, Ledger, Stage } from './money';
 import { Allocation } from './round';
@@ -173,6 +174,8 @@ export const RunRecord = z.object({
   ledger: Ledger,
   budgetNanoUsd: z.int().nullable(),
   deadlineAtMs: z.number().nullable(),
+  /** Set anew while it runs; null: the job's own. */
+  minimize: Minimize.nullable().default(null),
   journal: z.array(JournalEntry),
   trials: z.array(Trial),
   /** How the weights did on data.validation while they trained, by rising step. */
@@ -210,7 +213,7 @@ const KEPT_JOURNAL = 500;
 
 /** What `setGoal` takes: the fields that change; a null lifts a limit. */
 export const GoalChange = z.strictObject({
-  minimize: Goal.shape.minimize,
+  minimize: Minimize.optional(),
   budgetUsd: z.number().positive().nullable().optional(),
   deadline: Goal.shape.deadline.nullable(),
 });

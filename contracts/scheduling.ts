@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Compression } from './compression';
+import { Minimize } from './goal';
 import { Allocation } from './round';
 import { Topology } from './synchronization';
 
@@ -8,7 +9,7 @@ const NanoUsd = z.number().min(0);
 
 /** A goal with its defaults filled in and its deadline turned into a moment. */
 export const ResolvedGoal = z.object({
-  minimize: z.enum(['cost', 'time']),
+  minimize: Minimize,
   budgetNanoUsd: NanoUsd.optional(),
   deadlineAtMs: z.number().optional(),
 });

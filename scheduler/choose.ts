@@ -1,3 +1,4 @@
+import type { Minimize } from '../contracts/goal';
 import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
 import {
   ACCEPT_FEASIBILITY,
@@ -19,11 +20,10 @@ import { gainOfLook } from './gain';
 import { Z80, Z95 } from './normal';
 import { planGoalOf, violationOf, type Plan } from './plan';
 
-const other = (plan: Plan, minimize: 'cost' | 'time') =>
-  minimize === 'time' ? plan.prediction.remainingNanoUsd.p50 : plan.prediction.remainingMs.p50;
+const other = (plan: Plan, minimize: Minimize) => (minimize === 'time' ? plan.prediction.remainingNanoUsd.p50 : plan.prediction.remainingMs.p50);
 
 /** The best objective; among those nearly as good, the best of what was not asked for; then the smallest. */
-export function best(plans: readonly Plan[], minimize: 'cost' | 'time'): Plan | undefined {
+export function best(plans: readonly Plan[], minimize: Minimize): Plan | undefined {
   const least = Math.min(...plans.map((plan) => plan.objective));
   return plans
     .filter((plan) => plan.objective <= least * (1 + TIE))
@@ -31,7 +31,7 @@ export function best(plans: readonly Plan[], minimize: 'cost' | 'time'): Plan | 
 }
 
 /** What to run: the best of those that keep every limit well enough, else the least violation at the least objective. */
-export function recommend(plans: readonly Plan[], minimize: 'cost' | 'time'): Plan | undefined {
+export function recommend(plans: readonly Plan[], minimize: Minimize): Plan | undefined {
   const safe = plans.filter((plan) => plan.prediction.feasibility >= ACCEPT_FEASIBILITY);
   if (safe.length > 0) return best(safe, minimize);
   const least = Math.min(...plans.map(violationOf));
@@ -75,7 +75,7 @@ export function probeGain(plan: Plan, target: Plan): number {
 const SEEN_LOG_SD = 0.05;
 const RESCUE_GAIN = 0.3;
 
-export function incumbentOf(plans: readonly Plan[], minimize: 'cost' | 'time'): Plan | undefined {
+export function incumbentOf(plans: readonly Plan[], minimize: Minimize): Plan | undefined {
   const likely = plans.filter((plan) => plan.prediction.feasibility >= INCUMBENT_FEASIBILITY);
   return best(likely.length > 0 ? likely : plans, minimize);
 }

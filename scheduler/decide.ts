@@ -1,3 +1,4 @@
+import { objectiveOf } from '../contracts/goal';
 import { parseWith } from '../contracts/job';
 import { DecisionInput, type Decision, type DecisionRequest, type NearestGoals } from '../contracts/scheduling';
 import { candidatesOf, leastMemoryMib } from './candidates';
@@ -120,12 +121,14 @@ function nextProbe(
       const costMs = probe.stepMs * steps;
       const nanoUsd = probe.prediction.roundNanoUsdP95;
       const gain = probeGain(plan, target);
-      const byTime = goal.minimize === 'time';
       // Its steps count, so a probe costs only its start and what its steps take more than the incumbent's.
-      const extra = byTime
-        ? plan.startMs + steps * Math.max(0, plan.stepMs - incumbent.stepMs)
-        : plan.startNanoUsd + steps * Math.max(0, plan.stepNanoUsd - incumbent.stepNanoUsd);
-      return { probe, gain, pays: gain * incumbent.objective > extra, score: gain / Math.sqrt(byTime ? costMs : nanoUsd), costMs, nanoUsd };
+      const extra = objectiveOf(
+        goal.minimize,
+        plan.startMs + steps * Math.max(0, plan.stepMs - incumbent.stepMs),
+        plan.startNanoUsd + steps * Math.max(0, plan.stepNanoUsd - incumbent.stepNanoUsd),
+      );
+      const score = gain / Math.sqrt(objectiveOf(goal.minimize, costMs, nanoUsd));
+      return { probe, gain, pays: gain * incumbent.objective > extra, score, costMs, nanoUsd };
     })
     .filter(({ costMs, nanoUsd }) => costMs <= mayMs && nanoUsd <= mayNanoUsd);
   if (scored.length === 0) return finish('one more look would take more than probes may');

@@ -1,3 +1,4 @@
+import { objectiveOf } from '../contracts/goal';
 import type { Allocation } from '../contracts/round';
 import type { DecisionInput, Prediction, Quantiles, ResolvedGoal } from '../contracts/scheduling';
 import { BURST_REFILL_MS, BURST_WORKERS, FUNCTION_DRAIN_MS, FUNCTION_LIMIT_MS, LIMIT_SHARE, START_SPREAD_MS_PER_WORKER } from './constants';
@@ -107,7 +108,7 @@ export function planOf(shape: Shape, { input, workload, model, overheads, limits
       roundNanoUsdP95: Math.ceil(roundFixedNanoUsdP95 + steps * stepNanoUsdP95),
       feasibility: inTime * inBudget,
     },
-    objective: input.goal.minimize === 'time' ? remainingMs.p50 : remainingNanoUsd.p50,
+    objective: objectiveOf(input.goal.minimize, remainingMs.p50, remainingNanoUsd.p50),
     logSd,
     limits,
     stepNanoUsdP95,

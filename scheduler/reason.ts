@@ -1,3 +1,4 @@
+import type { Minimize } from '../contracts/goal';
 import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
 import { ACCEPT_FEASIBILITY } from './constants';
 import { best } from './choose';
@@ -55,12 +56,12 @@ function chance(feasibility: number, { goal }: DecisionInput): string {
 function against(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], { goal }: DecisionInput): string {
   const others = all.filter((plan) => !same(plan, chosen));
   if (others.length === 0) return 'it is the only allocation within the bounds';
+  const { minimize } = goal;
   const tempting = best(
     others.filter((plan) => plan.objective < chosen.objective * 0.98),
-    goal.minimize,
+    minimize,
   );
-  const gainOf = (plan: Plan) =>
-    goal.minimize === 'time' ? formatDuration(Math.abs(chosen.objective - plan.objective)) : formatUsd(Math.abs(chosen.objective - plan.objective));
+  const gainOf = (plan: Plan) => (minimize === 'time' ? formatDuration : formatUsd)(Math.abs(chosen.objective - plan.objective)) + worth(minimize);
   if (tempting && tempting.prediction.feasibility < ACCEPT_FEASIBILITY) {
     return `${formatShape(tempting.allocation)} would save ${gainOf(tempting)} but would keep the limits with a chance of only ${formatShare(tempting.prediction.feasibility)}`;
   }
@@ -68,11 +69,14 @@ function against(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], { g
   const next =
     best(
       plans.filter((plan) => !same(plan, chosen)),
-      goal.minimize,
-    ) ?? best(others, goal.minimize)!;
+      minimize,
+    ) ?? best(others, minimize)!;
   const more = gainOf(next);
-  return `${formatShape(next.allocation)} would ${goal.minimize === 'time' ? `take ${more} longer` : `cost ${more} more`}`;
+  return `${formatShape(next.allocation)} would ${minimize === 'time' ? `take ${more} longer` : `cost ${more} more`}`;
 }
+
+/** A sum of money and time says what it takes an hour for. */
+const worth = (minimize: Minimize): string => (typeof minimize === 'string' ? '' : ` (an hour counted as ${formatUsd(minimize.usdPerHour * 1e9)})`);
 
 function moved(drift: Drift | undefined): string {
   if (drift === undefined) return '';

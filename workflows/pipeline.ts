@@ -60,6 +60,7 @@ function startRecord(run: string, job: Job, opening: RunOpening): RunRecord {
       ledger,
       budgetNanoUsd,
       deadlineAtMs,
+      minimize: null,
       journal: [],
       trials: [],
       validations: [],
@@ -87,7 +88,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   const grantOf = (stage: Stage): Grant => {
     const { budgetNanoUsd, deadlineAtMs } = record.current;
     const ends = stage === 'evaluate' || stage === 'deploy';
-    const grant: Grant = {};
+    const grant: Grant = record.current.minimize === null ? {} : { minimize: record.current.minimize };
     if (budgetNanoUsd !== null) {
       const reserve = ends
         ? 0
@@ -131,7 +132,8 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
   setHandler(
     setGoalUpdate,
     (change) => {
-      const { budgetUsd, deadline } = parseWith(GoalChange, change, 'the new goal');
+      const { minimize, budgetUsd, deadline } = parseWith(GoalChange, change, 'the new goal');
+      if (minimize !== undefined) record.update({ minimize });
       if (budgetUsd !== undefined) record.update({ budgetNanoUsd: budgetUsd === null ? null : nanoUsd(budgetUsd) });
       if (deadline !== undefined) record.update({ deadlineAtMs: deadline === null ? null : deadlineOf(deadline) });
       const stage = record.current.stage;

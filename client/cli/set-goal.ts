@@ -1,12 +1,13 @@
 import { Command } from 'commander';
 import { SmltError } from '../../contracts/errors';
+import type { Minimize } from '../../contracts/goal';
 import { goalChange, withGoalOptions } from './goal-options';
 import { print } from './output';
 
 interface SetGoalOptions {
   readonly deadline?: string | false;
   readonly budget?: number | false;
-  readonly minimize?: 'cost' | 'time';
+  readonly minimize?: Minimize;
 }
 
 /** `smlt set-goal RUN`: changes what a running run aims for. */

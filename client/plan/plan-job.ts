@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { laterPhases } from '../../contracts/batch-size';
+import { minimizeOf, type Minimize } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
 import type { Allocation } from '../../contracts/round';
 import type { Decision, DecisionRequest, Prediction } from '../../contracts/scheduling';
@@ -11,7 +12,7 @@ import type { Probed } from './probe-job';
 
 export interface JobPlan {
   readonly name: string;
-  readonly goal: { readonly minimize: 'cost' | 'time'; readonly budgetUsd: number | null; readonly deadlineMs: number | null };
+  readonly goal: { readonly minimize: Minimize; readonly budgetUsd: number | null; readonly deadlineMs: number | null };
   readonly steps: number;
   readonly paramCount: number;
   /** Allocations that no other beats in both time and cost, fastest first. */
@@ -41,7 +42,7 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
   const steps = totalSteps * trials;
   const { deadline, budgetUsd } = job.goal;
   const deadlineAtMs = deadline === undefined ? undefined : /^\d{4}-/.test(deadline) ? Date.parse(deadline) : nowMs + durationMs(deadline);
-  const minimize = job.goal.minimize ?? (deadline === undefined ? 'time' : 'cost');
+  const minimize = minimizeOf(job.goal);
   const machineMib = Math.floor((totalmem() / MIB) * 0.8);
   const local = where === 'local';
   const { until, earlyStopping } = job.training;

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { SmltError } from '../../contracts/errors';
+import { minimizeOf } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
 import { totalNanoUsd } from '../../contracts/money';
 import { names } from '../../contracts/names';
@@ -24,7 +25,7 @@ export interface Probed {
  */
 export async function probeJob(smlt: Smlt, job: Job, budgetUsd: number): Promise<Probed> {
   const run = `plan-${job.name}-${randomBytes(4).toString('hex')}`;
-  const goal = { minimize: job.goal.minimize ?? (job.goal.deadline === undefined ? 'time' : 'cost'), budgetUsd } as const;
+  const goal = { minimize: minimizeOf(job.goal), budgetUsd };
   const { budgetUsd: wholeUsd } = job.goal;
   const input = {
     job: { ...(await uploadModel(job, smlt.store)), goal },

@@ -1,4 +1,5 @@
 import { SmltError } from '../../contracts/errors';
+import { minimizeOf, type Minimize } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
 import type { ExchangeKind } from '../../contracts/scheduling';
 import { durationMs } from '../../contracts/units';
@@ -33,7 +34,7 @@ export interface JobSimulation {
   readonly totalSteps: number;
   readonly paramCount: number;
   readonly sampleMs: number;
-  readonly goal: { readonly minimize: 'cost' | 'time'; readonly budgetUsd: number | null; readonly deadlineMs: number | null };
+  readonly goal: { readonly minimize: Minimize; readonly budgetUsd: number | null; readonly deadlineMs: number | null };
   readonly exchange: ExchangeKind;
   readonly changes: readonly Change[];
   readonly run: SimulatedRun;
@@ -60,7 +61,7 @@ export async function simulateJob(job: Job, options: SimulateOptions, tell: (lin
   const { model, totalSteps } = await checkJob(job, Date.now(), tell);
   const deadlineMs = deadlineOf(job);
   const { budgetUsd } = job.goal;
-  const minimize = job.goal.minimize ?? (deadlineMs === undefined ? 'time' : 'cost');
+  const minimize = minimizeOf(job.goal);
   const prices = listPrices.x64;
   const slots = slotCount(job.training.optimizer, job.training.weightAverage);
   const sampleMs = options.sampleMs ?? (TRAINING_PER_FORWARD_FLOPS * Math.max(model.forwardFlopsPerSample, 2 * model.paramCount)) / FLOPS_PER_MS;

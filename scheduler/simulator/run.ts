@@ -1,4 +1,5 @@
 import { laterPhases, phaseAt, type Batches } from '../../contracts/batch-size';
+import type { Minimize } from '../../contracts/goal';
 import type { AllocationBounds, Decision, DecisionRequest, Observation } from '../../contracts/scheduling';
 import { nanoUsd } from '../../contracts/units';
 import { decideNext } from '../decide';
@@ -14,7 +15,7 @@ import type { World } from './world';
 
 /** What is to be trained, and for which goal. */
 export interface SimulatedJob {
-  readonly goal: { readonly minimize: 'cost' | 'time'; readonly deadlineMs?: number | undefined; readonly budgetUsd?: number | undefined };
+  readonly goal: { readonly minimize: Minimize; readonly deadlineMs?: number | undefined; readonly budgetUsd?: number | undefined };
   readonly totalSteps: number;
   readonly batches: Batches;
   readonly lanes: number;

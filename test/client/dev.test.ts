@@ -104,10 +104,10 @@ describe('smlt dev', () => {
       for await (const { step } of run.follow({ everyMs: 100 })) {
         if (wished || step === 0) continue;
         wished = true;
-        await run.setGoal({ budgetUsd: 0.25 });
+        await run.setGoal({ budgetUsd: 0.25, minimize: { usdPerHour: 5 } });
         await run.stop();
       }
-      expect(await run.result()).toMatchObject({ status: 'stopped', budgetNanoUsd: 250_000_000, totalSteps: 50_000 });
+      expect(await run.result()).toMatchObject({ status: 'stopped', budgetNanoUsd: 250_000_000, minimize: { usdPerHour: 5 }, totalSteps: 50_000 });
       await expect(run.setGoal({ budgetUsd: 1 })).rejects.toMatchObject({ code: 'RunMissing', message: expect.stringMatching(/ended already/) });
     } finally {
       await client.close();

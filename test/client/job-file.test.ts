@@ -95,6 +95,13 @@ describe('a job file', () => {
     ],
     ['lanes that are no power of two', training({ lanes: 6 }), 'InvalidSpec', /power of two/],
     ['a negative budget', { goal: { budgetUsd: -1 } }, 'InvalidSpec', /more than 0.*\n.*goal\.budgetUsd/],
+    [
+      'an hour worth nothing',
+      { goal: { minimize: { usdPerHour: 0 } } },
+      'InvalidSpec',
+      /more than 0 dollars an hour.*\n.*goal\.minimize\.usdPerHour/,
+    ],
+    ['something else to minimise', { goal: { minimize: 'energy' } }, 'InvalidSpec', /cost, time, or .*usdPerHour/],
     ['a deadline in the past', { goal: { deadline: '2020-01-01T00:00:00Z' } }, 'InvalidSpec', /goal\.deadline: 2020-01-01T00:00:00Z is before now/],
     ['a deadline that is neither span nor instant', { goal: { deadline: 'tomorrow' } }, 'InvalidSpec', /10m/],
     ['a missing data set', { data: { train: 'data/nothing' } }, 'BadData', /data\.train: no data set at .*nothing/],

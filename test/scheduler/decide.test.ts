@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { Minimize } from '../../contracts/goal';
 import type { Allocation } from '../../contracts/round';
 import type { Decision, DecisionRequest, ObservationInput } from '../../contracts/scheduling';
 import { compactObservations, decideNext } from '../../scheduler';
@@ -76,7 +77,7 @@ const observation = fc
 
 const request = fc
   .record({
-    minimize: fc.constantFrom('cost' as const, 'time' as const),
+    minimize: fc.constantFrom<Minimize>('cost', 'time', { usdPerHour: 0.05 }, { usdPerHour: 50 }),
     whole: fc.boolean(),
     budgetNanoUsd: fc.option(fc.integer({ min: 1, max: 1_000_000_000 }), { nil: undefined }),
     deadlineAtMs: fc.option(fc.integer({ min: 1, max: 10_000_000 }), { nil: undefined }),
@@ -230,6 +231,25 @@ describe('decideNext', () => {
     expect(urgent.decisions.some((d) => d.kind === 'run' && d.allocation.workers === 2)).toBe(true);
     expect(urgent.end.remainingSteps).toBe(0);
     expect(urgent.end.nowMs).toBeLessThan(24_000);
+  });
+
+  it('buys more time the more an hour is worth, from the cheapest plan to the fastest', () => {
+    const choiceFor = (minimize: Minimize) => {
+      const decision = decideNext(digits({ goal: { minimize }, remainingSteps: 50_000, bounds: { ...digits().bounds, totalCores: Infinity } }));
+      if (decision.kind !== 'run') throw new Error(decision.reason);
+      return { ms: decision.prediction.remainingMs.p50, nanoUsd: decision.prediction.remainingNanoUsd.p50, reason: decision.reason };
+    };
+    const choices = [1e-6, 0.01, 0.1, 1, 10, 100, 1e6].map((usdPerHour) => choiceFor({ usdPerHour }));
+    for (const [i, { ms, nanoUsd }] of choices.entries()) {
+      const before = choices[i - 1];
+      // Plans within half a percent are a tie, which goes to the faster one.
+      if (before) expect(ms).toBeLessThanOrEqual(before.ms * 1.005);
+      if (before) expect(nanoUsd).toBeGreaterThanOrEqual(before.nanoUsd * 0.995);
+    }
+    expect(new Set(choices.map(({ ms }) => ms)).size).toBeGreaterThan(2);
+    expect(choices[0]!.nanoUsd).toBeLessThan(choiceFor('cost').nanoUsd * 1.01);
+    expect(choices.at(-1)!.ms).toBeLessThan(choiceFor('time').ms * 1.01);
+    expect(choices[3]!.reason).toMatch(/an hour counted as \$1\.00/);
   });
 
   it('says after one probe that a goal is out of reach, and which goal would do', () => {
