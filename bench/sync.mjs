@@ -47,7 +47,7 @@ const uris = { redis: `redis://127.0.0.1:${redis.port}`, 'redis-unix': `redis+un
 const serverOf = {
   redis,
   'redis-unix': redis,
-  tmpfs: { cpuMs: () => 0, clear: () => rmSync(files, { recursive: true, force: true }) },
+  tmpfs: { cpuMs: () => 0, clear: () => undefined }, // workers delete their files, as in a run
   s3,
 };
 const chosen = options.stores.split(',').filter((store) => store !== 's3' || s3 !== undefined);
@@ -90,6 +90,8 @@ function systemsOf(workers, mb) {
     }
     const moved = (3 * workers - 2) * mb * 1e6;
     if (store !== 's3' && moved <= MOST_MOVED) systems.push({ system: `${store}, raw`, store, topology: 'raw', moved, commandOf: node('raw.mjs') });
+    if (store === 'tmpfs')
+      systems.push({ system: 'tmpfs, raw over old files', store, topology: 'raw over', moved, commandOf: node('raw.mjs', 'over') });
   }
   const moved = (3 * workers - 2) * mb * 1e6;
   const peer =
@@ -137,6 +139,7 @@ async function cell(workers, mb) {
       server.clear();
     }
   for (const { team } of systems) await team.end();
+  rmSync(files, { recursive: true, force: true }); // the next shape has other values under these names
   return systems.map((system) => rowOf(workers, mb, system, systems));
 }
 

@@ -26,7 +26,7 @@ interface Format {
   readonly version: number;
   readonly digestName: string;
   readonly digestBytes: number;
-  readonly digest: (parts: readonly Uint8Array[]) => string;
+  readonly digest: (parts: Iterable<Uint8Array>) => string;
 }
 
 const digestAt = 16;
@@ -41,10 +41,9 @@ export class FrameFormat {
   }
 
   /** The header of a value given in parts, which are written after it as they are: nothing is joined or copied. */
-  frameOf(parts: readonly Uint8Array[]): Frame {
+  frameOf(parts: Iterable<Uint8Array>): Frame {
     const { magic, version } = this.format;
-    const bytes = bytesOf(parts);
-    const digest = this.format.digest(parts);
+    const { bytes, digest } = this.headerOf(parts);
     const header = Buffer.alloc(this.headerBytes);
     header.write(magic, 0, 'latin1');
     header.writeUInt32LE(version, 4);
@@ -79,12 +78,17 @@ export class FrameFormat {
   }
 
   /** @throws {SmltError} `ObjectCorrupt` when the value is not the one that its header describes */
-  checkValue<T extends Uint8Array>(value: T, { bytes, digest }: FrameHeader, where: string): T {
-    if (value.byteLength !== bytes) throw new SmltError('ObjectCorrupt', `${where}: expected ${bytes} bytes, got ${value.byteLength}`);
-    const found = this.format.digest([value]);
-    if (found !== digest)
-      throw new SmltError('ObjectCorrupt', `${where}: expected ${this.named(digest)}, the ${bytes} bytes there have ${this.named(found)}`);
+  checkValue<T extends Uint8Array>(value: T, header: FrameHeader, where: string): T {
+    this.checkParts([value], header, where);
     return value;
+  }
+
+  /** The same of a value in parts. */
+  checkParts(parts: Iterable<Uint8Array>, { bytes, digest }: FrameHeader, where: string): void {
+    const found = this.headerOf(parts);
+    if (found.bytes !== bytes) throw new SmltError('ObjectCorrupt', `${where}: expected ${bytes} bytes, got ${found.bytes}`);
+    if (found.digest !== digest)
+      throw new SmltError('ObjectCorrupt', `${where}: expected ${this.named(digest)}, the ${bytes} bytes there have ${this.named(found.digest)}`);
   }
 
   /** The value inside a whole frame, as a copy of its own, so that it starts at offset 0 and floats can be viewed in place. */
@@ -97,6 +101,18 @@ export class FrameFormat {
   notDeterministic(where: string, stored: FrameHeader, offered: FrameHeader): SmltError {
     const describe = ({ bytes, digest }: FrameHeader) => `${bytes} bytes with ${this.named(digest)}`;
     return new SmltError('NotDeterministic', `${where}: stored are ${describe(stored)}, offered were ${describe(offered)}; one name has one value`);
+  }
+
+  private headerOf(parts: Iterable<Uint8Array>): FrameHeader {
+    let bytes = 0;
+    const counted = function* () {
+      for (const part of parts) {
+        bytes += part.byteLength;
+        yield part;
+      }
+    };
+    const digest = this.format.digest(counted());
+    return { bytes, digest };
   }
 
   private named(digest: string): string {

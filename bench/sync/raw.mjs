@@ -1,6 +1,7 @@
 // One worker of bench/sync.mjs that only moves bytes, as fast as its store lets Node: what scatter-reduce writes and reads,
-// in values of its size, without names to wait for, checks or notices; and what it adds up. usage: URI RANK WORKERS FLOATS
-import { closeSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
+// in values of its size, without names to wait for, checks or notices; and what it adds up. usage: URI RANK WORKERS FLOATS [over]
+// Files are new ones in every round; with `over` each is written over the last round's, whose memory the system need not find.
+import { closeSync, existsSync, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,8 +11,9 @@ const { RespConnection } = require('../../dist/storage/redis/resp-connection.js'
 const { parseRedisUri } = require('../../dist/storage/redis/redis-uri.js');
 const { add, KernelMemory } = require('../../dist/training/kernels/index.js');
 
-const [uri, ...numbers] = process.argv.slice(2);
-const [rank, workers, floats] = numbers.map(Number);
+const [uri, ...rest] = process.argv.slice(2);
+const [rank, workers, floats] = rest.map(Number);
+const over = rest[3] === 'over';
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const length = Math.ceil(floats / workers);
 const memory = new KernelMemory(4 * 4 * (length + 64));
@@ -43,7 +45,7 @@ async function redisStore() {
 
 function filesStore() {
   const folder = new URL(uri).pathname;
-  const path = (value) => join(folder, `raw ${rank} ${value}`);
+  const path = (value) => join(folder, `raw ${over ? 'over ' : ''}${rank} ${value}`);
   const inFile = (name, flags, move) => {
     const file = openSync(name, flags);
     for (let at = 0; at < 4 * length;) at += move(file, at);
@@ -52,9 +54,12 @@ function filesStore() {
   return {
     async write(value, vector) {
       mkdirSync(folder, { recursive: true });
-      inFile(path(value), 'w', (file, at) => writeSync(file, bytesOf(vector), at));
+      inFile(path(value), over && existsSync(path(value)) ? 'r+' : 'w', (file, at) => writeSync(file, bytesOf(vector), at));
     },
     read: async (value, vector) => inFile(path(value), 'r', (file, at) => readSync(file, bytesOf(vector), at, 4 * length - at, at)),
+    clear(value) {
+      if (!over) unlinkSync(path(value));
+    },
   };
 }
 
@@ -78,5 +83,6 @@ while (!(await lines.next()).done) {
   console.log('done');
   const requests = (3 * workers - 2) * (uri.startsWith('tmpfs:') ? 1 : parts(sum).length);
   console.log(JSON.stringify({ cpuMs: (user + system) / 1_000, right: sum[0] === workers, bytes: (3 * workers - 2) * 4 * length, requests }));
+  for (let value = 0; value < workers; value++) store.clear?.(value);
 }
 process.exit(0);

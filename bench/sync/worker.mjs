@@ -9,6 +9,7 @@ const { blockElements, cutOf } = require('../../dist/contracts/cut.js');
 const { Optimizer } = require('../../dist/contracts/optimizer.js');
 const { Layout } = require('../../dist/functions/train/layout.js');
 const { Steps } = require('../../dist/functions/train/step.js');
+const { Sweep } = require('../../dist/functions/train/sweep.js');
 const { Meter } = require('../../dist/functions/train/telemetry.js');
 const { Turn } = require('../../dist/functions/train/turn.js');
 const { takeWorkspace } = require('../../dist/functions/train/workspace.js');
@@ -69,6 +70,7 @@ const { workspace } = takeWorkspace({ openLane: async () => session }, store, pr
 const layout = new Layout(plan, program, rank);
 const turn = new Turn(layout, exchange, store, workspace, { gather: () => undefined }, new Meter(), { getRemainingTimeInMillis: () => 1e9 });
 const steps = new Steps(turn, workers);
+const sweep = new Sweep(turn);
 workspace.params.holds('', floats);
 workspace.slots.holds('', 0);
 workspace.extra.holds('', layout.extraLength);
@@ -84,7 +86,7 @@ for (let step = 0; !(await lines.next()).done; step++) {
   await steps.run(step);
   await steps.readParams(step + 1);
   const spentMs = cpuMs() - startCpuMs;
-  console.log('done'); // what the clock stops at; the check below is not a part of it
+  console.log('done'); // what the clock stops at; what is below is not a part of it
   const { traffic } = exchange;
   console.log(
     JSON.stringify({
@@ -94,5 +96,6 @@ for (let step = 0; !(await lines.next()).done; step++) {
       requests: traffic.requests - requests,
     }),
   );
+  await sweep.below(step + 1);
 }
 await exchange.close();

@@ -35,8 +35,11 @@ function open(): { kernel: Checksum; block: Uint8Array } {
   return { kernel: exports as Checksum, block: new Uint8Array(memory.buffer, 0, blockBytes) };
 }
 
-/** Of the parts, one after the other: 16 hex digits. */
-export function checksumOf(parts: readonly Uint8Array[]): string {
+/**
+ * Of the parts, one after the other: 16 hex digits. Who makes a part when it is asked for, and uses it before the next,
+ * finds it in the processor's cache; nothing that is done meanwhile may need a checksum itself.
+ */
+export function checksumOf(parts: Iterable<Uint8Array>): string {
   const { kernel, block } = (opened ??= open());
   kernel.begin();
   let filled = 0;

@@ -1,49 +1,35 @@
-import { randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  readdirSync,
-  rmdirSync,
-  statSync,
-  unlinkSync,
-  writevSync,
-  type Dirent,
-} from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, rmdirSync, statSync, type Dirent } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SmltError } from '../../contracts/errors';
-import { checkRoom, exchangeFrames, type Frame, type FrameHeader } from '../frame';
+import { bytesOf, checkRoom, exchangeFrames, type FrameHeader } from '../frame';
 import { noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
 import { checkPrefix } from '../prefix';
 import { failedWith, fileFault, isAbsent } from './faults';
 import { fullPath, nameOfPath, pathOfName } from '../inbox-paths';
 import { InboxWatch, type WatchFolder } from './inbox-watch';
+import { SpareFiles } from './spare-files';
+import { readHeader, readValue, removeFile, removeOld, withFile, writeFile } from './value-file';
 
 /** Holds a space, as no name does. Outside every inbox, so that an unfinished file wakes nobody. */
 const asideFolder = 'unfinished values';
 const staleAfterMs = 60_000;
 const recheckMs = 25;
 const folderRetries = 100;
-/** One system call reads at most 2 GiB. */
-const readAtOnce = 2 ** 30;
 
 /**
- * Values as files in memory, one folder for each reader (inbox-paths.ts). Everything is synchronous: a system call on
- * tmpfs takes microseconds, and handing it to a thread costs several times that.
+ * Values as files in memory, one folder for each reader (inbox-paths.ts).
  * 1. A value appears whole: written aside, then linked, which also decides who was first.
  * 2. What is corrupt is deleted by whoever finds it, and counts as absent.
  * 3. Any file or folder may vanish at any moment; a writer makes its folder again, a reader sees nothing.
- * 4. Traffic is the bytes that were really moved, headers included, and one request a call.
+ * 4. A deleted value's file may become another value's: who reads sees after it that the name is still the file's.
+ * 5. Traffic is the bytes that were really moved, headers included, and one request a call.
  */
 export class TmpfsExchange implements Exchange {
   readonly uri: string;
   readonly traffic: ExchangeTraffic = noTraffic();
   private readonly watch: InboxWatch;
+  private readonly spares: SpareFiles;
   private sweptAtMs = Date.now();
 
   private constructor(
@@ -52,6 +38,7 @@ export class TmpfsExchange implements Exchange {
   ) {
     this.uri = pathToFileURL(root).href.replace(/^file:/, 'tmpfs:');
     this.watch = new InboxWatch(watchFolder);
+    this.spares = new SpareFiles(join(root, asideFolder));
   }
 
   /** @throws {SmltError} `StoreDenied` when the folder can't be made, or is another user's */
@@ -76,13 +63,19 @@ export class TmpfsExchange implements Exchange {
   async putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const path = this.pathOf(name);
-    const frame = exchangeFrames.frameOf(parts);
     this.traffic.requests++;
     this.traffic.puts++;
+    let offered: FrameHeader | undefined;
     for (;;) {
-      const stored = this.header(path) ?? (this.putIfAbsent(path, frame, parts) ? frame : this.header(path));
-      if (stored === undefined) continue; // it was corrupt, or swept in between
-      if (stored.digest !== frame.digest) throw exchangeFrames.notDeterministic(name, stored, frame);
+      const stored = this.header(path);
+      if (stored === undefined) {
+        const { frame, won } = this.putIfAbsent(path, parts);
+        if (won) return;
+        offered = frame; // another's value is there; or was, if it is corrupt or swept by now
+        continue;
+      }
+      offered ??= exchangeFrames.frameOf(parts);
+      if (stored.digest !== offered.digest) throw exchangeFrames.notDeterministic(name, stored, offered);
       return;
     }
   }
@@ -148,7 +141,7 @@ export class TmpfsExchange implements Exchange {
     signal?.throwIfAborted();
     const paths = names.map((name) => this.pathOf(name));
     this.traffic.requests++;
-    paths.forEach(removeFile);
+    for (const path of paths) this.spares.retire(path);
     for (const folder of new Set(paths.map(dirname))) this.removeEmpty(folder);
     if (Date.now() - this.sweptAtMs > staleAfterMs) this.sweepUnfinished(staleAfterMs);
   }
@@ -195,6 +188,7 @@ export class TmpfsExchange implements Exchange {
 
   async close(): Promise<void> {
     this.watch.close();
+    this.spares.clear();
   }
 
   /**
@@ -270,25 +264,30 @@ export class TmpfsExchange implements Exchange {
     return existsSync(path) ? withFile(path, (file) => readHeader(file, path)) : undefined;
   }
 
-  /** True when this call made the value, false when one was there. */
-  private putIfAbsent(path: string, frame: Frame, parts: readonly Uint8Array[]): boolean {
-    const aside = join(this.root, asideFolder, `${process.pid}-${randomUUID()}`);
+  /** `won` when this call made the value, and not when one was there. */
+  private putIfAbsent(path: string, parts: readonly Uint8Array[]): { frame: FrameHeader; won: boolean } {
+    const framedBytes = exchangeFrames.headerBytes + bytesOf(parts);
+    const spare = this.spares.take(framedBytes);
+    const aside = spare ?? this.spares.newPath();
     try {
       for (let attempt = 1; ; attempt++) {
         try {
-          writeFile(aside, [frame.header, ...parts]);
-          linkSync(aside, path);
-          this.traffic.bytesWritten += exchangeFrames.headerBytes + frame.bytes;
-          return true;
+          const frame = writeFile(aside, parts, spare !== undefined && attempt === 1 ? 'overwritten' : 'new');
+          const won = linked(aside, path);
+          if (won) {
+            this.spares.wrote(path, framedBytes);
+            this.traffic.bytesWritten += framedBytes;
+          }
+          return { frame, won };
         } catch (error) {
-          if (failedWith(error, 'EEXIST')) return false;
+          if (failedWith(error, 'ENOSPC', 'EDQUOT') && this.spares.clear()) continue;
           if (!failedWith(error, 'ENOENT') || attempt === folderRetries) throw error;
           makeFolder(dirname(aside));
           makeFolder(dirname(path));
         }
       }
     } catch (error) {
-      throw fileFault(error, path, frame.bytes + exchangeFrames.headerBytes);
+      throw fileFault(error, path, framedBytes);
     } finally {
       removeFile(aside);
     }
@@ -305,78 +304,15 @@ export class TmpfsExchange implements Exchange {
   }
 }
 
-function writeFile(path: string, parts: readonly Uint8Array[]): void {
-  const file = openSync(path, 'w', 0o600);
+/** Gives a file a second name; false when that is taken. */
+function linked(aside: string, path: string): boolean {
   try {
-    let rest = parts.filter((part) => part.byteLength > 0);
-    while (rest.length > 0) {
-      let written = writevSync(file, rest);
-      // A write may stop half-way, at a signal or a full disk; go on behind what was taken.
-      rest = rest.flatMap((part) => {
-        const taken = Math.min(written, part.byteLength);
-        written -= taken;
-        return taken === part.byteLength ? [] : [part.subarray(taken)];
-      });
-    }
-  } finally {
-    closeSync(file);
-  }
-}
-
-/** Undefined when there is no such value, or only a corrupt one, which is then deleted: its publisher makes it again. */
-function withFile<T>(path: string, use: (file: number) => T): T | undefined {
-  let file: number;
-  try {
-    file = openSync(path, 'r');
+    linkSync(aside, path);
+    return true;
   } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw fileFault(error, path);
+    if (failedWith(error, 'EEXIST')) return false;
+    throw error;
   }
-  try {
-    return use(file);
-  } catch (error) {
-    if (!(error instanceof SmltError) || error.code !== 'ObjectCorrupt') throw fileFault(error, path);
-    removeFile(path);
-    return undefined;
-  } finally {
-    closeSync(file);
-  }
-}
-
-function readHeader(file: number, path: string): FrameHeader {
-  const { size } = fstatSync(file);
-  return exchangeFrames.parseHeader(readFully(file, new Uint8Array(Math.min(size, exchangeFrames.headerBytes)), 0), size, path);
-}
-
-function readValue(file: number, into: Uint8Array, header: FrameHeader, path: string): Uint8Array {
-  return exchangeFrames.checkValue(readFully(file, into, exchangeFrames.headerBytes), header, path);
-}
-
-/** Fills the buffer from a position; shorter when the file ends. */
-function readFully(file: number, into: Uint8Array, position: number): Uint8Array {
-  let filled = 0;
-  while (filled < into.byteLength) {
-    const taken = readSync(file, into, filled, Math.min(into.byteLength - filled, readAtOnce), position + filled);
-    if (taken === 0) break;
-    filled += taken;
-  }
-  return filled === into.byteLength ? into : into.subarray(0, filled);
-}
-
-function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if (!isAbsent(error)) throw fileFault(error, path);
-  }
-}
-
-/** True when the file was old enough to go. */
-function removeOld(path: string, borderMs: number): boolean {
-  const info = statSync(path, { throwIfNoEntry: false });
-  if (info === undefined || info.mtimeMs >= borderMs) return false;
-  removeFile(path);
-  return true;
 }
 
 function makeFolder(folder: string): void {

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   watch,
@@ -17,6 +18,7 @@ import { pathToFileURL } from 'node:url';
 import { names } from '../../contracts/names';
 import { FilesObjectStore } from '../../storage/files/files-object-store';
 import { TmpfsExchange } from '../../storage/files/tmpfs-exchange';
+import { fullPath, pathOfName } from '../../storage/inbox-paths';
 import { compileProgram, killChild, nextMessage, startChild } from '../support/child';
 import { mountsBackend, type Mounts } from '../support/mounts';
 import { requireBackend } from '../support/require';
@@ -163,6 +165,44 @@ describe('tmpfs exchange', () => {
     for (const file of ['notes.txt', 'letters/to a friend', 'letters/my letter home']) writeFileSync(join(folder, file), 'x');
     await exchange.expire(-1_000);
     expect(contents(folder)).toEqual(['letters', 'letters/my letter home', 'letters/to a friend', 'notes.txt']);
+    await exchange.close();
+  });
+
+  it('writes a value over the file of a deleted one of its size, and leaves no file when it is closed', async () => {
+    const exchange = TmpfsExchange.open(folder);
+    const inode = (step: number) => statSync(fullPath(folder, pathOfName(params(step)))).ino;
+    await exchange.putValue(params(1), [filled(1, 100_000)]);
+    await exchange.putValue(params(2), [filled(2, 100_000)]);
+    const first = inode(1);
+    await exchange.delete([params(1)]);
+    await exchange.putValue(params(3), [filled(3, 90_000)]);
+    await exchange.putValue(params(4), [filled(4, 100_000)]);
+    expect(inode(3)).not.toBe(first);
+    expect(inode(4)).toBe(first);
+    expect(await exchange.get(params(4))).toEqual(filled(4, 100_000));
+    expect(await exchange.get(params(1))).toBeUndefined();
+    await exchange.delete([2, 3, 4].map(params));
+    expect(readdirSync(join(folder, 'unfinished values'))).toHaveLength(3);
+    await exchange.close();
+    expect(readdirSync(join(folder, 'unfinished values'))).toEqual([]);
+  });
+
+  it.each([
+    ['other bytes', 2],
+    ['the same bytes', 1],
+  ])('finds nothing where a name was deleted while it was read, though its file holds %s by now', async (_what, byte) => {
+    const exchange = TmpfsExchange.open(folder);
+    await exchange.putValue(params(1), [filled(1, 100_000)]);
+    const overtaken = Object.assign(new Uint8Array(100_000), {
+      /** Called when the header has been read, and the value has not. */
+      subarray(...span: [number, number]) {
+        void exchange.delete([params(1)]);
+        void exchange.putValue(params(2), [filled(byte, 100_000)]);
+        return Uint8Array.prototype.subarray.apply(this, span);
+      },
+    });
+    expect(await exchange.getInto(params(1), overtaken)).toBe(false);
+    expect(await exchange.get(params(2))).toEqual(filled(byte, 100_000));
     await exchange.close();
   });
 
