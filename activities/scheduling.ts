@@ -1,5 +1,5 @@
 import { laterPhases, phaseAt, totalStepsOf } from '../contracts/batch-size';
-import { keepsLaneStates, laneStateBytes, mostRoundSteps } from '../contracts/compression';
+import { keepsLaneStates, laneStateBytes } from '../contracts/compression';
 import { canonicalJson } from '../contracts/canonical-json';
 import { minimizeOf } from '../contracts/goal';
 import { localStepBytes } from '../contracts/synchronization';
@@ -30,6 +30,7 @@ import { cutOf } from '../contracts/cut';
 import { slotCount } from '../training/optimizers';
 import type { EngineDependencies } from './dependencies';
 import { decodeRecord, encodeRecord, findRecord } from './records';
+import { mostRoundSteps } from '../contracts/round-length';
 import { LOSS_WINDOW } from '../contracts/step-names';
 import { checkpointOf, readContext, readManifest } from './rounds';
 import { keptStep } from './validation';
@@ -255,6 +256,7 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
       topology: job.synchronization.topology,
       ...defined({ groups: job.synchronization.groups }),
       ...defined({ compression: recipeBody.compression }),
+      mostRoundSteps: mostRoundSteps(roundBounds(job, program, recipeBody)),
       phase,
       probesLeft,
       forbidden: defined(forbidden),
@@ -278,11 +280,11 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     const windowEnd = (Math.floor(step / LOSS_WINDOW) + 1) * LOSS_WINDOW;
     const last = Math.min(
       step + (job.allocation.stepsPerRound ?? allocation.steps),
+      step + mostRoundSteps(roundBounds(job, program, recipeBody)),
       untilStep,
       pauseAtStep,
       phaseAt(recipeBody, step).endStep,
       windowEnd,
-      step + mostRoundSteps(recipeBody.compression, program.paramCount),
     );
     return {
       formatVersion: 1,
@@ -314,6 +316,12 @@ export function createSchedulingActivities({ store, exchange, platform }: Engine
     };
   }
 }
+
+const roundBounds = ({ allocation: { stepsPerRound } }: Job, { paramCount }: PrepareAnswer, { compression }: Recipe) => ({
+  stepsPerRound,
+  compression,
+  paramCount,
+});
 
 function promiseOf({ spentNanoUsd, nowMs }: NextQuestion, { prediction }: Decision & { kind: 'run' | 'probe' }): Accepted {
   return {

@@ -41,14 +41,6 @@ export function laneStateBytes(compression: Compression | undefined, paramCount:
   return keepsLaneStates(compression) ? 2 * FLOAT_BYTES * paramCount * lanes : 0;
 }
 
-const MOST_HISTORY_BYTES = 2 ** 28;
-const MOST_HISTORY_STEPS = 64;
-/** Steps that a round may have: while lanes hold something back, the exchange keeps the parameters of all steps of a round. */
-export function mostRoundSteps(compression: Compression | undefined, paramCount: number): number {
-  if (!keepsLaneStates(compression)) return Infinity;
-  return Math.max(1, Math.min(MOST_HISTORY_STEPS, Math.floor(MOST_HISTORY_BYTES / (FLOAT_BYTES * paramCount))));
-}
-
 /**
  * Bytes that a partial takes in the exchange, without its header; of a sparse one at most, since that depends on its values.
  * @param params  how many of its elements are gradients of parameters; the rest is never compressed

@@ -144,6 +144,8 @@ export const DecisionInput = z.object({
   /** Fixed by the job; left out, they follow from the number of workers. */
   groups: z.int().min(1).optional(),
   compression: Compression.optional(),
+  /** Longer rounds are cut, whatever is decided: the loss window, and what the job fixes. Left out: none is. */
+  mostRoundSteps: z.int().min(1).optional(),
   phase: z.enum(['profile', 'run']),
   probesLeft: z.int().min(0),
   forbidden: Forbidden,

@@ -91,12 +91,13 @@ function nextProbe(
   target: Plan,
   input: DecisionInput,
 ): { kind: 'probe'; plan: Plan; reason: string } | { kind: 'finish'; reason: string } {
-  const { observations, probesLeft, goal, nowMs, remainingSteps, spentNanoUsd } = input;
+  const { observations, probesLeft, goal, nowMs, spentNanoUsd } = input;
+  const mostSteps = Math.min(input.remainingSteps, input.mostRoundSteps ?? Infinity);
   const probes = observations.reduce((sum, observation) => sum + observation.merged, 0);
   const finish = (why: string) => ({ kind: 'finish' as const, reason: `${formatShape(target.allocation)} it will be: ${why}.` });
   if (probesLeft === 0) return finish(`${probes} short rounds have shown enough`);
   if (probes === 0) {
-    const plan = asProbe(target, remainingSteps, isBlind(input));
+    const plan = asProbe(target, mostSteps, isBlind(input));
     return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined, basisOf(input)) };
   }
   const spentMs = observations.reduce((sum, observation) => sum + observation.wallMs * observation.merged, 0);
@@ -116,7 +117,7 @@ function nextProbe(
   const scored = plans
     .filter(({ allocation }) => !seen.has(`${allocation.workers}x${allocation.memoryMib}`))
     .map((plan) => {
-      const probe = asProbe(plan, remainingSteps);
+      const probe = asProbe(plan, mostSteps);
       const { steps } = probe.allocation;
       const costMs = probe.stepMs * steps;
       const nanoUsd = probe.prediction.roundNanoUsdP95;
@@ -153,10 +154,10 @@ const isBlind = ({ observations, earlier, program }: DecisionInput): boolean =>
   observations.length + earlier.length + (program.microProbe?.length ?? 0) === 0 && program.gradientMsPerSample === undefined;
 
 /** A probe is short, yet at least a second where steps are: the first steps of an instance are compiled as they run. */
-function asProbe(plan: Plan, remainingSteps: number, isBlind = false): Plan {
+function asProbe(plan: Plan, mostSteps: number, isBlind = false): Plan {
   const few = Math.max(PROBE_MIN_STEPS, Math.min(PROBE_MAX_STEPS, Math.floor(PROBE_MAX_MS / plan.stepMs)));
   const steps = Math.max(few, Math.ceil(SHORTEST_ROUND_MS / plan.stepMs));
-  return withSteps(plan, Math.min(remainingSteps, isBlind ? PROBE_MAX_BLIND_STEPS : Infinity, steps));
+  return withSteps(plan, Math.min(mostSteps, isBlind ? PROBE_MAX_BLIND_STEPS : Infinity, steps));
 }
 
 /** A round does not plan beyond the deadline, so that its checkpoint still counts. */

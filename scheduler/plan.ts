@@ -73,7 +73,7 @@ export function planOf(shape: Shape, { input, workload, model, overheads, limits
     .filter((o) => o.allocation.workers === workers && o.allocation.memoryMib === memoryMib && (o.batchSize ?? batchSize) === batchSize)
     .reduce((sum, o) => sum + o.merged, 0);
   const overheadMs = overheads.orchestrationMs + overheads.turnMs;
-  const steps = stepsPerRound({ stepMs: predicted.stepMs, overheadMs, remainingSteps, roundsSeen: seen });
+  const steps = stepsPerRound({ stepMs: predicted.stepMs, overheadMs, remainingSteps, roundsSeen: seen, mostSteps: input.mostRoundSteps });
   const rounds = Math.ceil(remainingSteps / steps);
   const coldMs = isCurrent ? 0 : startMs(workers, overheads.coldStartMs);
 

@@ -3,6 +3,7 @@ import { laterPhases } from '../../contracts/batch-size';
 import { minimizeOf, type Minimize } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
 import type { Allocation } from '../../contracts/round';
+import { mostRoundSteps } from '../../contracts/round-length';
 import type { Decision, DecisionRequest, Prediction } from '../../contracts/scheduling';
 import { durationMs, nanoUsd } from '../../contracts/units';
 import { listPrices } from '../../platforms/lambda/prices';
@@ -72,6 +73,11 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
     prices: listPrices.x64,
     // Functions of a cloud share no file system.
     exchange: local ? 'files' : 'redis',
+    mostRoundSteps: mostRoundSteps({
+      stepsPerRound: job.allocation.stepsPerRound,
+      compression: job.synchronization.compression,
+      paramCount: model.paramCount,
+    }),
     phase: 'run',
     probesLeft: 0,
     forbidden: {},

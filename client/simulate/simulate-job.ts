@@ -1,6 +1,7 @@
 import { SmltError } from '../../contracts/errors';
 import { minimizeOf, type Minimize } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
+import { mostRoundSteps } from '../../contracts/round-length';
 import type { ExchangeKind } from '../../contracts/scheduling';
 import { durationMs } from '../../contracts/units';
 import { listPrices } from '../../platforms/lambda/prices';
@@ -99,6 +100,7 @@ export async function simulateJob(job: Job, options: SimulateOptions, tell: (lin
         ...{ minMemoryMib: MIN_MEMORY_MIB, maxMemoryMib: MAX_MEMORY_MIB, concurrency: ACCOUNT_CONCURRENCY, totalCores: Infinity },
       },
       ...{ exchange, topology, compression, prices },
+      mostRoundSteps: mostRoundSteps({ stepsPerRound: job.allocation.stepsPerRound, compression, paramCount: model.paramCount }),
       probes: workers === undefined ? PROBES : 0,
     },
   });

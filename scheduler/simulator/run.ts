@@ -25,6 +25,8 @@ export interface SimulatedJob {
   readonly exchange: NonNullable<DecisionRequest['exchange']>;
   readonly topology?: DecisionRequest['topology'];
   readonly compression?: DecisionRequest['compression'];
+  /** Longer rounds are cut; left out: none is. */
+  readonly mostRoundSteps?: number;
   readonly prices: DecisionRequest['prices'];
   /** Short rounds of a profile stage, at most; 0: training begins at once. */
   readonly probes: number;
@@ -143,6 +145,7 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
         topology: job.topology,
         groups: 1, // what its workers move is given, not chosen
         compression: job.compression,
+        mostRoundSteps: job.mostRoundSteps,
         phase,
         probesLeft: job.probes - probes,
         forbidden,

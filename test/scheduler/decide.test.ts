@@ -126,6 +126,16 @@ const request = fc
   );
 
 describe('decideNext', () => {
+  it('counts a turn for every round that the longest round allows: short steps in short rounds take longer than the steps', () => {
+    const free = decideNext(digits({ phase: 'run', probesLeft: 0, remainingSteps: 100_000 }));
+    const cut = decideNext(digits({ phase: 'run', probesLeft: 0, remainingSteps: 100_000, mostRoundSteps: 16 }));
+    if (free.kind !== 'run' || cut.kind !== 'run') throw new Error('expected runs');
+    expect(cut.allocation.steps).toBeLessThanOrEqual(16);
+    const roundsMs = (100_000 / 16) * 40;
+    expect(cut.prediction.remainingMs.p50).toBeGreaterThan(roundsMs);
+    expect(free.prediction.remainingMs.p50).toBeLessThan(cut.prediction.remainingMs.p50);
+  });
+
   it('never passes a bound, a lane, a core, a forbidden size or the last step', () => {
     fc.assert(
       fc.property(request, (input) => {
