@@ -3,11 +3,14 @@ import { createCleanupActivities } from './cleanup';
 import { createDeploymentActivities } from './deployment';
 import { createEvaluationActivities } from './evaluation';
 import { whileBeating } from './heartbeats';
+import { createLearntActivities } from './learnt';
 import { createProgramActivities } from './programs';
 import { createRoundActivities } from './rounds';
 import { createRunActivities } from './runs';
 import { createSchedulingActivities } from './scheduling';
+import { createTrackActivities } from './tracks';
 import { createTrainingActivities } from './training';
+import { trialActivities } from './trials';
 import { createValidationActivities } from './validation';
 
 /** Everything the workflows ask of the world, bound to it. */
@@ -15,7 +18,10 @@ export function createActivities(engine: EngineDependencies) {
   const activities = {
     ...createRunActivities(engine),
     ...createProgramActivities(engine),
+    ...createTrackActivities(engine),
     ...createSchedulingActivities(engine),
+    ...createLearntActivities(engine),
+    ...trialActivities,
     ...createTrainingActivities(engine),
     ...createRoundActivities(engine),
     ...createEvaluationActivities(engine),

@@ -1,0 +1,103 @@
+import { totalStepsOf } from '../contracts/batch-size';
+import { canonicalJson } from '../contracts/canonical-json';
+import { keepsLaneStates } from '../contracts/compression';
+import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
+import type { Job } from '../contracts/job';
+import { names, type TrackId } from '../contracts/names';
+import type { Recipe, RoundManifest, TrackContext } from '../contracts/round';
+import { sha256Hex } from '../storage/digest';
+import { slotCount } from '../training/optimizers';
+import { defined } from './defined';
+import type { EngineDependencies } from './dependencies';
+import { encodeRecord } from './records';
+import { readContext, readManifest } from './rounds';
+
+const RECIPE_DIGITS = 16;
+
+export interface TrackOpening {
+  readonly recipe: string;
+  readonly nextRound: number;
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly loss: number | null;
+  /** The newest committed round of the track, if there is one. */
+  readonly weights: WeightsReference | null;
+}
+
+/** Where a track stands, and the recipe that what it trains from there depends on. */
+export function createTrackActivities({ store, platform }: EngineDependencies) {
+  /** The recipe of a job's program: all that a training value depends on besides its step. */
+  async function recipeOf(job: Job, program: PrepareAnswer, totalSteps: number): Promise<Recipe> {
+    const { lanes, batchSize, batchSchedule, seed, optimizer, schedule, clipNorm, weightAverage } = job.training;
+    const { compression, microBatches, localSteps } = job.synchronization;
+    const { programDigest, dataSha256 } = program;
+    const codeDigest = await platform.codeDigest(program.python);
+    const base = { programDigest, codeDigest, dataSha256, lanes, batchSize, seed, totalSteps, optimizer, schedule };
+    return { ...base, ...defined({ batchSchedule, clipNorm, weightAverage, compression, microBatches, localSteps }) };
+  }
+
+  return {
+    /** Finds where a track stands, so that a run that is resumed, reset or started again goes on from what is committed. */
+    async openTrack({
+      run,
+      track,
+      job,
+      program,
+      startFrom,
+    }: TrackId & { job: Job; program: PrepareAnswer; startFrom?: WeightsReference | undefined }): Promise<TrackOpening> {
+      const totalSteps = totalStepsOf(job.training, program.samples);
+      const rounds = (await store.list(names.rounds({ run, track })))
+        .flatMap((name) => /\/rounds\/(\d+)\/manifest$/.exec(name)?.[1] ?? [])
+        .map(Number);
+      const newest = rounds.length > 0 ? { run, track, round: Math.max(...rounds) } : null;
+      const from = newest ?? startFrom ?? null;
+      const manifest = from && (await readManifest(store, from));
+      const fresh = await recipeOf(job, program, totalSteps);
+      const recipeBody =
+        manifest === null || continuesUnchanged(await contextOf(manifest), fresh)
+          ? withLineage(fresh, manifest && (await contextOf(manifest)).recipeBody)
+          : { ...fresh, ...stateOf(fresh, manifest, (await contextOf(manifest)).recipeBody) };
+      const recipe = sha256Hex(encodeRecord(recipeBody)).slice(0, RECIPE_DIGITS);
+      const context: TrackContext = { formatVersion: 1, job, program, recipeBody, totalSteps };
+      // Decided, not put: a changed goal or name is no change of the recipe.
+      await store.decide(names.context({ run, track, recipe }), encodeRecord(context));
+      return {
+        recipe,
+        nextRound: newest ? newest.round + 1 : 0,
+        step: manifest?.step ?? 0,
+        totalSteps,
+        loss: manifest?.loss ?? null,
+        weights: newest,
+      };
+    },
+  };
+
+  async function contextOf(manifest: RoundManifest): Promise<TrackContext> {
+    return readContext(store, manifest);
+  }
+}
+
+function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {
+  const { continues: _lineage, stateFrom: _state, laneStateFrom: _lanes, ...body } = context.recipeBody;
+  return canonicalJson(body) === canonicalJson(fresh);
+}
+function withLineage(fresh: Recipe, before: Recipe | null): Recipe {
+  const { continues, stateFrom, laneStateFrom } = before ?? {};
+  return { ...fresh, ...defined({ continues, stateFrom, laneStateFrom }) };
+}
+/** A changed recipe goes on from what another one committed. State that means something else to its optimiser begins again. */
+function stateOf(fresh: Recipe, { recipe, step }: RoundManifest, before: Recipe): Pick<Recipe, 'continues' | 'stateFrom' | 'laneStateFrom'> {
+  const kept = sameState(before, fresh);
+  const stateFrom = kept ? before.stateFrom : step;
+  const laneStateFrom = sameLaneStates(before, fresh) ? before.laneStateFrom : step;
+  return { continues: { recipe, step }, ...defined({ stateFrom, ...(keepsLaneStates(fresh.compression) && { laneStateFrom }) }) };
+}
+const sameLaneStates = (a: Recipe, b: Recipe) => a.lanes === b.lanes && a.compression?.kind === b.compression?.kind;
+function sameState(a: Recipe, b: Recipe): boolean {
+  const family = ({ kind }: Recipe['optimizer']) => (kind === 'adamw' ? 'adam' : kind);
+  return (
+    family(a.optimizer) === family(b.optimizer) &&
+    slotCount(a.optimizer) === slotCount(b.optimizer) &&
+    (a.weightAverage === undefined) === (b.weightAverage === undefined)
+  );
+}
