@@ -7,7 +7,7 @@ export function smltGeneral(table: Table, most: number): number {
   const optimizer = createOptimizer({
     space: {
       options: rows.map(({ allocation, usdPerSecond }) => ({ allocation, usdPerSecond })),
-      workers: 'workers',
+      ...(rows[0]!.allocation['workers'] === undefined ? {} : { workers: 'workers' }),
       ...(rows[0]!.allocation['vcpus'] === undefined ? {} : { vcpus: 'vcpus' }),
     },
     goal: minimize === 'cost' ? { minimize, deadlineMs: limit * 1_000 } : { minimize, budgetUsd: limit },

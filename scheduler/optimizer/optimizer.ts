@@ -1,14 +1,13 @@
 import type { z } from 'zod';
 import { SmltError } from '../../contracts/errors';
 import type { Quantiles } from '../../contracts/scheduling';
-import { ACCEPT_FEASIBILITY, ACCEPT_Z, DEFAULT_NOISE, PROBE_MIN_GAIN, REFUSE_FEASIBILITY } from '../constants';
-import { gainOfLook } from '../gain';
+import { DEFAULT_NOISE, PROBE_MIN_GAIN, REFUSE_FEASIBILITY } from '../constants';
 import { distanceBetween, matern52 } from '../model/matern';
-import { normalCdf, Z95 } from '../normal';
-import { uniformStream } from '../random';
+import { median, normalCdf, Z95 } from '../normal';
 import { formatDuration, formatShare } from '../words';
+import { MARGIN, mostCentral, nextLook, NO_MARGIN, recommended, type Scored } from './choice';
 import { resolveGoal, type OptimizerGoal } from './goal';
-import { keyOf, positionsOf, resolveSpace, scalingFeatures, type Setting, type Space, type SpaceOption } from './space';
+import { keyOf, placesOf, resolveSpace, type Setting, type Space, type SpaceOption } from './space';
 import { fitSurface } from './surface';
 import { locate, type Located, type Trial } from './trial';
 
@@ -44,32 +43,11 @@ export interface Optimizer {
 /** Looks before "it is good enough" counts: 3 where a model knows the code, 8 where nothing does. Source: rules, section 4. */
 const LEAST_PROBES = 3;
 const LEAST_PROBES_UNKNOWN = 8;
-/** Where nothing is known a margin costs more than it saves: 0.5 was best on real surfaces. Source: docs/scheduler.md, tables. */
-const ACCEPT_UNKNOWN = 0.5;
-const ACCEPT_UNKNOWN_Z = 0;
-/** What nobody has looked at must be surer of its limits. */
-const ACCEPT_UNSEEN = 0.7;
+/** Half way through, a chance this small is worth no more looks. */
+const REFUSE_EARLY = 0.01;
 /** A failure says that its neighbours may fail as well, within about a third of the range. */
 const FAILURE_LENGTH = 0.35;
 const FAILURE_DOUBT = 0.5;
-/** Without an option that keeps the limits, finding one is worth at least this much. */
-const RESCUE_GAIN = 0.3;
-/** Dear looks count less, but little: what a look teaches differs more than what it costs. */
-const PRICE_POWER = 0.1;
-
-interface Scored {
-  readonly option: SpaceOption;
-  readonly index: number;
-  readonly timeMs: number;
-  readonly costUsd: number;
-  readonly objective: number;
-  readonly logSd: number;
-  /** Logarithm of the nearest limit over what this option needs of it. */
-  readonly room: number;
-  /** Probability of failing altogether. */
-  readonly doubt: number;
-  readonly feasibility: number;
-}
 
 /**
  * Chooses among configurations with few looks: constrained expected improvement over a scaling law and Gaussian processes.
@@ -82,11 +60,11 @@ export function createOptimizer(settings: OptimizerOptions): Optimizer {
   const goal = resolveGoal(settings.goal, settings.nowMs);
   if (!Number.isInteger(maxProbes) || maxProbes < 0) throw new SmltError('InvalidSpec', `maxProbes ${maxProbes}: expected a whole number, 0 or more`);
   if (!(noise >= 0 && noise < Infinity)) throw new SmltError('InvalidSpec', `noise ${noise}: expected a number, 0 or more`);
-  const positions = positionsOf(space);
   const indexOf = new Map(space.options.map(({ allocation }, i) => [keyOf(allocation), i]));
-  const features = space.options.map((option) => scalingFeatures(space, option));
-  const accept = model ? ACCEPT_FEASIBILITY : ACCEPT_UNKNOWN;
-  const acceptZ = model ? ACCEPT_Z : ACCEPT_UNKNOWN_Z;
+  const places = placesOf(space);
+  const positions = places.map(({ at }) => at);
+  // A measurement whose noise is stated is not the truth yet; where nobody stated any, it is the best there is.
+  const margin = model || settings.noise ? MARGIN : NO_MARGIN;
   const gap = (a: number, b: number) => distanceBetween(positions[a]!, positions[b]!);
   const looks = Math.min(maxProbes, space.options.length);
 
@@ -98,15 +76,17 @@ export function createOptimizer(settings: OptimizerOptions): Optimizer {
       const usable = scored.filter(({ index }) => !failed.has(index));
       if (usable.length === 0) throw new SmltError('InvalidSpec', `all ${scored.length} options of the space have failed: add larger ones`);
       if (finished.length === 0 && model === undefined) {
-        const next = mostCentral(usable);
+        const next = mostCentral(usable, positions, seed);
         return suggestion(seen.size < looks ? 'probe' : 'run', next, 'nothing is known yet, so the middle of the space comes first');
       }
-      const target = recommended(usable, seen);
+      const target = recommended(usable, margin);
       const likeliest = usable.reduce((most, { feasibility }) => Math.max(most, feasibility), 0);
-      if (likeliest < REFUSE_FEASIBILITY && seen.size >= Math.min(LEAST_PROBES, looks) && seen.size >= looks / 2)
+      // One of many unlikely options may well do: refuse early only where there is next to no chance.
+      const hopeless = seen.size >= looks ? REFUSE_FEASIBILITY : REFUSE_EARLY;
+      if (likeliest < hopeless && seen.size >= Math.min(LEAST_PROBES, looks) && seen.size >= looks / 2)
         return suggestion('infeasible', target, 'no option is likely to keep the limits, and this one comes nearest');
       if (seen.size >= looks) return suggestion('run', target, `${seen.size} looks were allowed`);
-      const next = nextLook(usable, seen, target);
+      const next = nextLook(usable, target, { margin, noise, isTime: goal.isTime });
       if (next === undefined) return suggestion('run', target, 'every option has been tried');
       if (seen.size >= (model ? LEAST_PROBES : LEAST_PROBES_UNKNOWN) && next.gain < PROBE_MIN_GAIN)
         return suggestion('run', target, `another look would gain less than ${PROBE_MIN_GAIN * 100} %`);
@@ -114,8 +94,10 @@ export function createOptimizer(settings: OptimizerOptions): Optimizer {
     },
   };
 
-  function scoreAll({ finished, failed }: Located): Scored[] {
+  function scoreAll(located: Located): Scored[] {
+    const { finished, failed, seen } = located;
     const predictTime = timeModel(finished);
+    const broke = brokenBy(located);
     const known = finished.flatMap(({ trial, index }) => (trial.costUsd === undefined ? [] : [{ index, rate: trial.costUsd / trial.timeMs }]));
     return space.options.map((option, index) => {
       const { timeMs, logSd } = predictTime(option, index);
@@ -126,19 +108,34 @@ export function createOptimizer(settings: OptimizerOptions): Optimizer {
       // Time and cost err together, so the tighter limit decides.
       const room = Math.min(roomOf(goal.deadlineMs, timeMs), roomOf(goal.budgetUsd, costUsd));
       const feasibility = (1 - doubt) * normalCdf(room / logSd);
-      return { option, index, timeMs, costUsd, objective: goal.objective(timeMs, costUsd), logSd, room, doubt, feasibility };
+      const sight = broke.has(index) ? 'broke' : seen.has(index) ? 'seen' : 'unseen';
+      return { option, index, sight, timeMs, costUsd, objective: goal.objective(timeMs, costUsd), logSd, room, doubt, feasibility };
     });
+  }
+
+  /** Options that were seen to pass a limit, at the median of what was seen. */
+  function brokenBy({ finished }: Located): ReadonlySet<number> {
+    const trials = (index: number) => finished.filter((each) => each.index === index).map(({ trial }) => trial);
+    const passed = (values: readonly number[], limit: number | undefined) => limit !== undefined && median(values) > limit;
+    return new Set(
+      finished.flatMap(({ index }) => {
+        const rate = space.options[index]!.usdPerSecond;
+        const costs = trials(index).map(({ timeMs, costUsd }) => costUsd ?? ((rate ?? 0) * timeMs) / 1_000);
+        const times = trials(index).map(({ timeMs }) => timeMs);
+        return passed(times, goal.deadlineMs) || passed(costs, goal.budgetUsd) ? [index] : [];
+      }),
+    );
   }
 
   function timeModel(finished: Located['finished']): (option: SpaceOption, index: number) => { timeMs: number; logSd: number } {
     if (model) return checkedModel(model(finished.map(({ trial }) => trial)));
     if (finished.length === 0) return () => ({ timeMs: 1, logSd: 1 });
     const surface = fitSurface(
-      finished.map(({ trial, index }) => ({ features: features[index]!, at: positions[index]!, value: trial.timeMs })),
+      finished.map(({ trial, index }) => ({ ...places[index]!, value: trial.timeMs })),
       noise,
     );
     return (_, index) => {
-      const { median, logSd } = surface(features[index]!, positions[index]!);
+      const { median, logSd } = surface(places[index]!);
       return { timeMs: median, logSd };
     };
   }
@@ -149,34 +146,6 @@ export function createOptimizer(settings: OptimizerOptions): Optimizer {
       { gap: Infinity, rate: 0 },
     );
     return nearest.rate;
-  }
-  function mostCentral(list: readonly Scored[]): Scored {
-    const jitter = uniformStream(seed, 0x317d);
-    const middle = positions[0]!.map((_, d) => positions.reduce((sum, at) => sum + at[d]!, 0) / positions.length);
-    const ranked = list.map((scored) => ({ scored, away: distanceBetween(positions[scored.index]!, middle) + 1e-3 * jitter() }));
-    return ranked.reduce((a, b) => (b.away < a.away ? b : a)).scored;
-  }
-  function recommended(list: readonly Scored[], seen: ReadonlySet<number>): Scored {
-    const least = (some: readonly Scored[]) => some.reduce((a, b) => (b.objective < a.objective ? b : a));
-    const safe = list.filter(({ feasibility, index }) => feasibility >= (seen.has(index) ? accept : Math.max(accept, ACCEPT_UNSEEN)));
-    if (safe.length > 0) return least(safe);
-    // Nothing is safe: the likeliest, and among those that stand for "no chance" alike the one that passes its limit least.
-    const likeliest = list.reduce((a, b) => (b.feasibility > a.feasibility ? b : a));
-    if (likeliest.feasibility < REFUSE_FEASIBILITY) return list.reduce((a, b) => (b.room > a.room ? b : a));
-    return least(list.filter(({ feasibility }) => feasibility >= 0.9 * likeliest.feasibility));
-  }
-  function nextLook(list: readonly Scored[], seen: ReadonlySet<number>, target: Scored): { scored: Scored; gain: number } | undefined {
-    const dearest = list.reduce((most, { costUsd }) => Math.max(most, costUsd), 0) || 1;
-    const leastBetter = target.feasibility < accept ? RESCUE_GAIN : -Infinity;
-    const ranked = list
-      .filter(({ index }) => !seen.has(index))
-      .map((scored) => {
-        const better = Math.max(Math.log(target.objective / scored.objective) || 0, leastBetter);
-        const gain = (1 - scored.doubt) * gainOfLook({ better, room: scored.room, logSd: scored.logSd, logSdAfter: noise, acceptZ });
-        const price = goal.isTime ? scored.timeMs : Math.max(scored.costUsd, 1e-6 * dearest);
-        return { scored, gain, score: gain / price ** PRICE_POWER };
-      });
-    return ranked.length === 0 ? undefined : ranked.reduce((a, b) => (b.score > a.score ? b : a));
   }
   function suggestion(kind: Suggestion['kind'], { option, timeMs, costUsd, logSd, feasibility }: Scored, why: string): Suggestion {
     const spread = (median: number): Quantiles => ({ p05: median * Math.exp(-Z95 * logSd), p50: median, p95: median * Math.exp(Z95 * logSd) });

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SmltError } from '../../contracts/errors';
 import { parseWith } from '../../contracts/job';
+import type { SurfacePlace } from './surface';
 
 const Value = z.union([z.number(), z.string()]);
 export const Setting = z.record(z.string(), Value);
@@ -85,7 +86,7 @@ const refused = (what: string) => new SmltError('InvalidSpec', `the optimiser’
 export const keyOf = (allocation: Setting): string => JSON.stringify(Object.entries(allocation).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 /** Where every option lies: numbers on a logarithmic scale from 0 to 1, words apart from each other by one step each. */
-export function positionsOf({ options }: ResolvedSpace): number[][] {
+function positionsOf({ options }: ResolvedSpace): number[][] {
   const names = [...new Set(options.flatMap(({ allocation }) => Object.keys(allocation)))].sort();
   const columns = names.flatMap((name): number[][] => {
     const values = options.map(({ allocation }) => allocation[name]);
@@ -106,9 +107,20 @@ const extremes = (values: readonly number[]) =>
   values.reduce<[number, number]>(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 
 /** How time may scale, for code that nobody knows: 1/(n v), 1/n, 1, ln n, n. Source: rules, section 3, last paragraph. */
-export function scalingFeatures({ workers, vcpus }: ResolvedSpace, { allocation }: SpaceOption): number[] {
+function scalingFeatures({ workers, vcpus }: ResolvedSpace, { allocation }: SpaceOption): number[] {
   const n = workers === undefined ? undefined : Number(allocation[workers]);
   const v = vcpus === undefined ? 1 : Number(allocation[vcpus]);
   if (n === undefined || n < 1) return vcpus === undefined ? [1] : [1, 1 / v];
   return [1 / (n * v), 1 / n, 1, Math.log(n), n];
+}
+
+/** Every option as models of its time see it. */
+export function placesOf(space: ResolvedSpace): SurfacePlace[] {
+  const positions = positionsOf(space);
+  const scaling = [space.workers, space.vcpus].filter((name) => name !== undefined);
+  return space.options.map((option, i) => ({
+    features: scalingFeatures(space, option),
+    at: positions[i]!,
+    logs: scaling.map((name) => Math.log(Number(option.allocation[name]))),
+  }));
 }

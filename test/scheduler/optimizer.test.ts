@@ -44,7 +44,7 @@ describe('createOptimizer', () => {
     const chance = summarise(tables.map((table) => judge(table, byChance(table))));
     expect(ours.medianPercent).toBeLessThan(most);
     expect(ours.medianPercent).toBeLessThan(chance.medianPercent);
-    expect(ours.violationsPercent).toBeLessThan(18);
+    expect(ours.violationsPercent).toBeLessThan(4);
   });
 
   it('never looks twice at one option, nor beyond its allowance, and repeats itself', () => {
@@ -54,6 +54,34 @@ describe('createOptimizer', () => {
       expect(new Set(first.trials.map(({ allocation }) => JSON.stringify(allocation))).size).toBe(first.trials.length);
       expect(play(table, 6)).toEqual(first);
     }
+  });
+
+  it('never runs what was seen to break the limit while another was seen to keep it', () => {
+    for (const table of tablesOf('CherryPick', cherryPickRows()).filter((_, i) => i % 3 === 0)) {
+      const { last, trials } = play(table, 5);
+      const useOfAllocation = (wanted: Trial['allocation']) =>
+        useOf(
+          table,
+          table.rows.find(({ allocation }) => JSON.stringify(allocation) === JSON.stringify(wanted))!,
+        );
+      const uses = trials.map(({ allocation }) => useOfAllocation(allocation));
+      const isSeen = trials.some(({ allocation }) => JSON.stringify(allocation) === JSON.stringify(last.allocation));
+      if (isSeen && Math.min(...uses) <= 1) expect(useOfAllocation(last.allocation)).toBeLessThanOrEqual(1);
+    }
+  });
+
+  it('asks for more room where the noise of a measurement is stated', () => {
+    // Two of 2 and 4 workers keep the limit as measured, the cheaper one by 1 %.
+    const options = [2, 4].map((workers) => ({ allocation: { workers }, usdPerSecond: workers ** 1.5 }));
+    const trials: Trial[] = [
+      { allocation: { workers: 2 }, timeMs: 99 },
+      { allocation: { workers: 4 }, timeMs: 60 },
+    ];
+    const goal = { minimize: 'cost' as const, deadlineMs: 100 };
+    const chosen = (noise?: number) =>
+      createOptimizer({ space: { options, workers: 'workers' }, goal, seed: 1, maxProbes: 2, ...(noise ? { noise } : {}) }).suggest(trials);
+    expect(chosen()).toMatchObject({ kind: 'run', allocation: { workers: 2 } });
+    expect(chosen(0.05)).toMatchObject({ kind: 'run', allocation: { workers: 4 } });
   });
 
   it('says infeasible when no option comes near the limit, and names the nearest', () => {
