@@ -4,13 +4,13 @@ import { keepsLaneStates } from '../contracts/compression';
 import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { names, type TrackId } from '../contracts/names';
-import type { Recipe, RoundManifest, TrackContext } from '../contracts/round';
+import type { Checkpoint, Recipe, RoundManifest, TrackContext } from '../contracts/round';
 import { sha256Hex } from '../storage/digest';
 import { slotCount } from '../training/optimizers';
 import { defined } from './defined';
 import type { EngineDependencies } from './dependencies';
 import { encodeRecord } from './records';
-import { readContext, readManifest } from './rounds';
+import { checkpointOf, readContext, readManifest } from './rounds';
 
 const RECIPE_DIGITS = 16;
 
@@ -50,7 +50,10 @@ export function createTrackActivities({ store, platform }: EngineDependencies) {
         .flatMap((name) => /\/rounds\/(\d+)\/manifest$/.exec(name)?.[1] ?? [])
         .map(Number);
       const newest = rounds.length > 0 ? { run, track, round: Math.max(...rounds) } : null;
-      const from = newest ?? startFrom ?? null;
+      const own = newest && (await readManifest(store, newest));
+      // A track whose rounds came to no step has nothing of its own: what it began with may have gone on, and been swept, since.
+      const weights = own && startFrom && isElsewhere(checkpointOf(own), track) ? null : newest;
+      const from = weights ?? startFrom ?? null;
       const manifest = from && (await readManifest(store, from));
       const fresh = await recipeOf(job, program, totalSteps);
       const recipeBody =
@@ -67,7 +70,7 @@ export function createTrackActivities({ store, platform }: EngineDependencies) {
         step: manifest?.step ?? 0,
         totalSteps,
         loss: manifest?.loss ?? null,
-        weights: newest,
+        weights,
       };
     },
   };
@@ -76,6 +79,8 @@ export function createTrackActivities({ store, platform }: EngineDependencies) {
     return readContext(store, manifest);
   }
 }
+
+const isElsewhere = (start: Checkpoint, track: string): boolean => start.kind === 'stored' && start.track !== track;
 
 function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {
   const { continues: _lineage, stateFrom: _state, laneStateFrom: _lanes, ...body } = context.recipeBody;

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -17,18 +18,24 @@ const Described = z.union([
 ]);
 const run = promisify(execFile);
 
-/** Makes the program's Python where it is missing, loads the program in it and asks what it trains. */
+/** Makes the program's Python where it is missing, loads the program in it, computes a gradient and asks what it trains. */
 export async function checkPython(
   model: PythonModel,
-  { loss, training }: Job,
+  { data, loss, training }: Job,
   { featureShape, target }: DataSetManifest,
   tell: (line: string) => void,
 ): Promise<ModelFacts> {
-  const { interpreter } = await ensurePython(model, { cacheDir: cacheDir(), environment: process.env, tell });
   if (!model.python.startsWith('file:')) throw new SmltError('InvalidSpec', `model.python: ${model.python}: expected a file on this machine`);
+  const program = fileURLToPath(model.python);
+  if (!existsSync(program)) throw new SmltError('InvalidSpec', `model.python: ${program}: there is no such file`);
+  const { interpreter } = await ensurePython(model, { cacheDir: cacheDir(), environment: process.env, tell });
   const spec = JSON.stringify({ featureShape, target, loss, seed: training.seed });
   const environment = { ...process.env, PYTHONPATH: join(packageRoot(), 'dist', 'python'), PYTHONHASHSEED: '0' };
-  const { stdout } = await run(interpreter, ['-m', 'smlt', 'describe', fileURLToPath(model.python), '--spec', spec], { env: environment }).catch(
+  // A lane's first gradient finds what loading cannot: shapes that do not fit the data, a loss that fails.
+  const lane = data.train.startsWith('file:')
+    ? ['--data', fileURLToPath(data.train), '--lanes', String(training.lanes), '--batch-size', String(training.batchSize)]
+    : [];
+  const { stdout } = await run(interpreter, ['-m', 'smlt', 'describe', program, '--spec', spec, ...lane], { env: environment }).catch(
     (error: Error & { stderr?: string }) => {
       throw new SmltError('ProgramFailed', `${model.python}: ${error.stderr?.trim().split('\n').slice(-5).join('\n') ?? error.message}`, {
         cause: error,

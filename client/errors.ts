@@ -1,13 +1,14 @@
 import { isGrpcServiceError, ServiceError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TemporalFailure } from '@temporalio/common';
-import { isErrorCode, SmltError } from '../contracts/errors';
+import { isErrorCode, SmltError, withoutHelp } from '../contracts/errors';
 
 /** The first smlt error in a chain of Temporal's wrappers; the code crosses walls as the failure's type. */
 export function fromTemporalFailure(failure: unknown): SmltError {
   let deepest: Error | undefined;
   for (let current = failure; current instanceof Error; current = current.cause) {
     if (current instanceof SmltError) return current;
-    if (current instanceof ApplicationFailure && isErrorCode(current.type)) return new SmltError(current.type, current.message, { cause: failure });
+    if (current instanceof ApplicationFailure && isErrorCode(current.type))
+      return new SmltError(current.type, withoutHelp(current.type, current.message), { cause: failure });
     deepest = current;
   }
   const message = deepest instanceof TemporalFailure ? (deepest.failure?.message ?? deepest.message) : (deepest?.message ?? String(failure));

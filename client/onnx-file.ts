@@ -1,3 +1,4 @@
+import { SmltError } from '../contracts/errors';
 import { openObjectStore, sha256Hex, type ObjectStore } from '../storage';
 import { sourceFile } from '../storage/source-file';
 import { names } from '../contracts/names';
@@ -14,7 +15,14 @@ import { selfContained } from '../training/onnx/external-data';
  */
 export async function readOnnx(source: string): Promise<Uint8Array> {
   const file = sourceFile(source, openObjectStore);
-  return selfContained(await file.read(), (location) => file.readBeside(location));
+  const bytes = await file.read();
+  try {
+    return await selfContained(bytes, (location) => file.readBeside(location));
+  } catch (error) {
+    throw error instanceof SmltError && !error.message.includes(source)
+      ? new SmltError(error.code, `${source}: ${error.message}`, { cause: error })
+      : error;
+  }
 }
 
 /** All files of a job's model, read. @throws {SmltError} `InvalidModel`, or `BadData` for weights that are no safetensors */

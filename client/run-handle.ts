@@ -62,7 +62,7 @@ export class RunHandle {
     }
   }
 
-  /** Changes what the run aims for, while it runs. @throws {SmltError} `InvalidSpec`, `RunMissing` */
+  /** Changes what the run aims for, while it runs. @throws {SmltError} `InvalidSpec`, `RunMissing`, `RunEnded` */
   async setGoal(change: GoalChange): Promise<void> {
     await this.update(() => this.workflow.executeUpdate(setGoalUpdate, { args: [parseWith(GoalChange, change, 'the goal')] }));
   }
@@ -140,8 +140,9 @@ export class RunHandle {
       }
       if (!(error instanceof WorkflowNotFoundError)) throw error;
       const record = await readRun(this.store, this.runId);
-      const message = record ? `run ${this.runId} has ended already (${record.status}).` : `no run ${this.runId}.`;
-      throw new SmltError('RunMissing', message, { cause: error });
+      throw record
+        ? new SmltError('RunEnded', `run ${this.runId} has ended already (${record.status}).`, { cause: error })
+        : new SmltError('RunMissing', `no run ${this.runId}.`, { cause: error });
     }
   }
 }

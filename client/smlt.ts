@@ -5,13 +5,14 @@ import { Job, parseJob, parseWith, type JobInput } from '../contracts/job';
 import { canonicalJson } from '../contracts/canonical-json';
 import { checkRunId, names } from '../contracts/names';
 import { TASK_QUEUE, type RunRecord } from '../contracts/pipeline';
+import { usd } from '../contracts/units';
 import type { ObjectStore } from '../storage';
 import { checkJob } from './check-job';
 import type { DevState } from './dev/dev-state';
 import { answered } from './errors';
 import { uploadModel } from './onnx-file';
 import { RunHandle } from './run-handle';
-import { listRuns, readJson } from './store-records';
+import { listRuns, readJson, readRun } from './store-records';
 import type { TemporalServer } from './temporal/given-server';
 
 export interface StartOptions {
@@ -34,7 +35,7 @@ interface Parts {
   readonly onClose: () => Promise<void>;
 }
 
-const Spec = z.object({ job: Job });
+const Spec = z.object({ job: Job, deadlineAtMs: z.number().nullable().default(null) });
 
 /** A connection to where runs live: a Temporal server with an smlt worker, and the object store. Made by `connect`. */
 export class Smlt {
@@ -87,6 +88,9 @@ export class Smlt {
   async resume(runId: string, options: ResumeOptions = {}): Promise<RunHandle> {
     const newest = await this.newestJob(checkRunId(runId));
     const given = options.job === undefined ? newest : parseWith(Job, options.job, 'the job');
+    const record = await readRun(this.store, runId);
+    if (record?.status === 'completed' && sameWork(given, newest))
+      throw new SmltError('RunEnded', `run ${runId} is completed: nothing is left to do.`);
     await checkJob({ ...given, goal: { ...given.goal, ...(given.goal.deadline === newest.goal.deadline && { deadline: undefined }) } });
     const job = await uploadModel(given, this.store);
     try {
@@ -137,14 +141,34 @@ export class Smlt {
     throw new SmltError('RunExists', `run id ${runId} is in use for another job; expected a new id`);
   }
 
-  /** The job of a run as it was last started or resumed. @throws {SmltError} `RunMissing` */
+  /** The job of a run as it was last started or resumed, with the goal that it has now. @throws {SmltError} `RunMissing` */
   async newestJob(runId: string): Promise<Job> {
     const specs = await this.store.list(`runs/${runId}/specs/`);
     const newest = Math.max(-1, ...specs.map((name) => Number(name.slice(name.lastIndexOf('/') + 1))));
     const spec = newest < 0 ? undefined : await readJson(this.store, Spec, names.spec(runId, newest));
     if (!spec) throw new SmltError('RunMissing', `no run ${runId} in ${this.store.uri}.`);
-    return spec.job;
+    const record = await readRun(this.store, runId);
+    return record ? withGoalOf(record, spec) : spec.job;
   }
+}
+
+/** What `setGoal` has changed since the run was started stays changed. */
+function withGoalOf({ budgetNanoUsd, deadlineAtMs, minimize }: RunRecord, { job, deadlineAtMs: begunWithMs }: z.output<typeof Spec>): Job {
+  const { budgetUsd: _budget, deadline, ...goal } = job.goal;
+  const newDeadline = deadlineAtMs === null ? undefined : new Date(deadlineAtMs).toISOString();
+  return {
+    ...job,
+    goal: {
+      ...goal,
+      ...(minimize !== null && { minimize }),
+      ...(budgetNanoUsd !== null && { budgetUsd: usd(budgetNanoUsd) }),
+      deadline: deadlineAtMs === begunWithMs ? deadline : newDeadline,
+    },
+  };
+}
+
+function sameWork({ goal: _a, allocation: _b, ...a }: Job, { goal: _c, allocation: _d, ...b }: Job): boolean {
+  return canonicalJson(a) === canonicalJson(b);
 }
 
 /** `<job name>-<yyyymmdd-hhmmss>`, local time: what people read in a list. */

@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { BatchSchedule } from './batch-size';
 import { SmltError } from './errors';
 import { closestIssues } from './closest-issues';
+import { issueWords } from './issue-words';
 import { Goal } from './goal';
 import { Loss } from './loss';
-import { MetricName } from './metrics';
+import { Requirements } from './metrics';
 import { Model } from './model';
 import { Optimizer, WeightAverage } from './optimizer';
 import { Recompute } from './recompute';
@@ -94,7 +95,7 @@ export const Job = z
     loss: Loss,
     training: Training,
     tune: Tune.optional(),
-    evaluate: z.strictObject({ require: z.partialRecord(MetricName, z.number()).optional() }).optional(),
+    evaluate: z.strictObject({ require: Requirements.optional() }).optional(),
     deploy: z
       .strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected 1 to 40 lower-case letters, digits and dashes') })
       .optional(),
@@ -130,7 +131,7 @@ export type JobInput = z.input<typeof Job>;
 
 /** Parses with every bad field reported at once. @throws {SmltError} `InvalidSpec` */
 export function parseWith<S extends z.ZodType>(schema: S, input: unknown, what: string): z.output<S> {
-  const parsed = schema.safeParse(input);
+  const parsed = schema.safeParse(input, { error: issueWords });
   if (!parsed.success) throw new SmltError('InvalidSpec', `${what} is not valid:\n${z.prettifyError(closestIssues(parsed.error))}`);
   return parsed.data;
 }

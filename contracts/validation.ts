@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { metricNames } from './metrics';
+import { metricNames, valueFault } from './metrics';
 
 /** What is measured on data.validation, while training or to compare trials. */
 export const ValidationMetric = z.enum(
@@ -9,7 +9,10 @@ export const ValidationMetric = z.enum(
 export type ValidationMetric = z.output<typeof ValidationMetric>;
 
 /** Training ends when the metric is at least this good; its steps or epochs are the most it may take. */
-export const Until = z.strictObject({ metric: ValidationMetric, value: z.number('expected a number') });
+export const Until = z.strictObject({ metric: ValidationMetric, value: z.number('expected a number') }).superRefine(({ metric, value }, context) => {
+  const message = valueFault(metric, value);
+  if (message !== undefined) context.addIssue({ code: 'custom', path: ['value'], message });
+});
 export type Until = z.output<typeof Until>;
 
 /** Training ends when the metric has not improved by more than minDelta for `patience` validations in a row; the best weights are kept. */

@@ -71,6 +71,7 @@ function against(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], { g
       plans.filter((plan) => !same(plan, chosen)),
       minimize,
     ) ?? best(others, minimize)!;
+  if (next.objective <= chosen.objective) return `${formatShape(next.allocation)} would be no better`;
   const more = gainOf(next);
   return `${formatShape(next.allocation)} would ${minimize === 'time' ? `take ${more} longer` : `cost ${more} more`}`;
 }

@@ -52,7 +52,8 @@ export function metricsFor(loss: Loss, target: Target): MetricName[] {
   const settings = settingsOf(loss);
   const macroAndMicro: MetricName[] = ['precision-macro', 'recall-macro', 'f1-macro', 'precision-micro', 'recall-micro', 'f1-micro'];
   const binary: MetricName[] = ['precision', 'recall', 'f1', 'roc-auc', 'pr-auc'];
-  const top: MetricName[] = ['top-3', 'top-5', 'top-10'];
+  // Of k classes all are among the first k.
+  const top = ([3, 5, 10] as const).filter((k) => target.kind === 'values' || k < target.classes).map((k) => `top-${k}` as const);
   switch (settings.kind) {
     case 'program':
       return metricsFor(target.kind === 'values' ? 'mse' : 'softmax-cross-entropy', target);

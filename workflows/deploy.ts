@@ -27,9 +27,9 @@ export async function deploy(raw: unknown): Promise<DeployResult> {
     });
     bill = addBills(bill, exported.bill);
     if (exported.kind === 'answered') return publish(exported.answer);
-    if (exported.kind === 'failed') throw refusal(exported.error.code, exported.error.message, undefined, bill);
+    if (exported.kind === 'failed') throw refusal(exported.error.code, exported.error.message, bill);
     if (exported.kind !== 'crashed' || ++crashes >= MAX_CRASHES)
-      throw refusal('FunctionFailed', `exporting the model ended as ${exported.kind}`, undefined, bill);
+      throw refusal('FunctionFailed', `exporting the model ended as ${exported.kind}`, bill);
     await sleep(100 * 2 ** crashes);
   }
 

@@ -41,9 +41,8 @@ async function measure(part: Parameters<typeof evaluatePart>[0]): Promise<Bill> 
     const outcome = await evaluatePart(part);
     bill = addBills(bill, outcome.bill);
     if (outcome.kind === 'done') return bill;
-    if (outcome.kind === 'failed') throw refusal(outcome.error.code, outcome.error.message, undefined, bill);
-    if (attempt >= MAX_ATTEMPTS)
-      throw refusal('FunctionFailed', `the evaluate function crashed ${attempt} times: ${outcome.reason}`, undefined, bill);
+    if (outcome.kind === 'failed') throw refusal(outcome.error.code, outcome.error.message, bill);
+    if (attempt >= MAX_ATTEMPTS) throw refusal('FunctionFailed', `the evaluate function crashed ${attempt} times: ${outcome.reason}`, bill);
     await sleep(100 * 2 ** attempt);
   }
 }

@@ -1,4 +1,5 @@
 import { ApplicationFailure, ChildWorkflowFailure } from '@temporalio/workflow';
+import { isErrorCode, withoutHelp, type ErrorCode } from '../contracts/errors';
 import { Bill, noBill } from '../contracts/money';
 
 function rootOf(error: unknown): unknown {
@@ -14,12 +15,12 @@ export function billOfFailure(error: unknown): Bill {
   return bill?.success ? bill.data : noBill;
 }
 
-export function codeOfFailure(error: unknown): string {
+export function codeOfFailure(error: unknown): ErrorCode {
   const root = rootOf(error);
-  return root instanceof ApplicationFailure ? (root.type ?? 'FunctionFailed') : 'FunctionFailed';
+  return root instanceof ApplicationFailure && isErrorCode(root.type) ? root.type : 'FunctionFailed';
 }
 
 export function reasonOfFailure(error: unknown): string {
   const root = rootOf(error);
-  return root instanceof Error ? root.message : String(root);
+  return root instanceof Error ? withoutHelp(codeOfFailure(error), root.message) : String(root);
 }

@@ -17,14 +17,13 @@ export async function ensureProgram(job: Job): Promise<{ program: PrepareAnswer;
       case 'answered':
         return { program: outcome.answer, bill };
       case 'failed':
-        throw refusal(outcome.error.code, outcome.error.message, undefined, bill);
+        throw refusal(outcome.error.code, outcome.error.message, bill);
       case 'outOfMemory':
-        throw refusal('FunctionFailed', `preparing the model ran out of ${outcome.memoryMib} MiB`, undefined, bill);
+        throw refusal('FunctionFailed', `preparing the model ran out of ${outcome.memoryMib} MiB`, bill);
       case 'timedOut':
-        throw refusal('FunctionFailed', 'preparing the model did not end within the function time limit', undefined, bill);
+        throw refusal('FunctionFailed', 'preparing the model did not end within the function time limit', bill);
       case 'crashed':
-        if (++crashes >= MAX_CRASHES)
-          throw refusal('FunctionFailed', `preparing the model crashed ${crashes} times: ${outcome.message}`, undefined, bill);
+        if (++crashes >= MAX_CRASHES) throw refusal('FunctionFailed', `preparing the model crashed ${crashes} times: ${outcome.message}`, bill);
         await sleep(100 * 2 ** crashes);
     }
   }

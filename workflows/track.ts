@@ -174,7 +174,7 @@ function endOf(trouble: Trouble, bill: Bill): { outcome: Outcome; reason: string
       return { outcome: 'deadlineReached', reason: 'the deadline came before the last step; the newest complete step is kept' };
     case 'failed':
       if (trouble.error.code === 'Diverged') return { outcome: 'diverged', reason: trouble.error.message };
-      throw refusal(trouble.error.code, trouble.error.message, undefined, bill);
+      throw refusal(trouble.error.code, trouble.error.message, bill);
     case 'outOfMemory':
     case 'timedOut':
     case 'noSlots':

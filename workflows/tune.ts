@@ -100,7 +100,7 @@ export async function tune(raw: unknown): Promise<TuneResult> {
         update({ state: 'failed' });
         // A job that is wrong is wrong in every trial; a trial that diverged or crashed is its own affair.
         if (trials.every(({ state }) => state === 'failed') && trials.length === settings!.trials)
-          throw refusal('FunctionFailed', `every trial failed; the last: ${reasonOfFailure(error)}`, undefined, bill);
+          throw refusal('FunctionFailed', `every trial failed; the last: ${reasonOfFailure(error)}`, bill);
       }
     }
 

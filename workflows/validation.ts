@@ -60,7 +60,7 @@ export class Validation {
     const { until, earlyStopping } = this.job.training;
     const { metrics, bill } = await evaluateWeights(this.job, this.program, weights, 'validation').catch((error: unknown) => {
       if (isCancellation(error)) throw error;
-      throw refusal(codeOfFailure(error), reasonOfFailure(error), undefined, addBills(spent, billOfFailure(error)));
+      throw refusal(codeOfFailure(error), reasonOfFailure(error), addBills(spent, billOfFailure(error)));
     });
     const { confusion: _shown, ...values } = metrics;
     const { verdict, point, weights: best } = await judgeValidation({ ...weights, step, metrics: values, until, earlyStopping });

@@ -4,7 +4,7 @@ import { listRuns } from '../store-records';
 import { print, printJson } from './output';
 import { openHomeStore } from './open-store';
 import { runDocument } from './run-report';
-import { clock, count, dollars, lossText, percent, table } from './words';
+import { clock, count, dollars, lossText, moment, percent, table } from './words';
 
 /** `smlt list`: every run that the store knows, newest first. Needs no Temporal server. */
 export function listCommand(): Command {
@@ -23,7 +23,7 @@ export function listCommand(): Command {
         run.metrics?.accuracy === undefined ? '-' : percent(run.metrics.accuracy),
         dollars(spentNanoUsd(run.ledger)),
         clock(run.updatedAtMs - run.startedAtMs),
-        new Date(run.startedAtMs).toLocaleString(),
+        moment(run.startedAtMs),
       ]);
       print(table([['run', 'status', 'steps', 'loss', 'accuracy', 'spent', 'time', 'started'], ...rows]));
     });

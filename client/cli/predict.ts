@@ -1,7 +1,6 @@
 import { Command } from 'commander';
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
-import { SmltError } from '../../contracts/errors';
 import { readSamples } from '../data-sets';
 import { readSamplesFile } from '../samples-file';
 import { note, print, printJson } from './output';
@@ -25,7 +24,8 @@ export function predictCommand(): Command {
     .option('--index <i>', 'with --data: the first sample', whole(0, 'an index, 0 or more'), 0)
     .option('--count <n>', 'with --data: how many', whole(1, 'a count, 1 or more'), 1)
     .option('--json', 'print one JSON document')
-    .action(async (name: string, options: PredictOptions) => {
+    .action(async (name: string, options: PredictOptions, command: Command) => {
+      if ((options.input === undefined) === (options.data === undefined)) command.error('error: expected either --input FILE or --data DATASET');
       const { inputs, targets } = await samplesOf(options);
       const { predict } = await import('../predict.js');
       const answer = await predict(name, inputs, { endpoint: await endpoint(), roleArn: process.env['SMLT_LAMBDA_ROLE_ARN'] });
@@ -40,7 +40,6 @@ export function predictCommand(): Command {
 }
 
 async function samplesOf({ input, data, index, count }: PredictOptions): Promise<{ inputs: number[][]; targets?: number[][] }> {
-  if ((input === undefined) === (data === undefined)) throw new SmltError('InvalidSpec', 'expected either --input FILE or --data DATASET');
   if (input !== undefined) return { inputs: await readSamplesFile(input) };
   return readSamples(/^[a-z][a-z0-9+.-]+:/i.test(data!) ? data! : pathToFileURL(resolve(data!)).href, index, count);
 }

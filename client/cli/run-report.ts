@@ -6,7 +6,7 @@ import { usd } from '../../contracts/units';
 import { type MetricName } from '../../contracts/metrics';
 import type { Job } from '../../contracts/job';
 import type { Paint } from './output';
-import { allocationText, clock, count, dollars, lossText, percent, plural, wrap } from './words';
+import { allocationText, clock, count, dollars, lossText, percent, plural, trackText, wrap } from './words';
 
 /** A stretch of steps that one allocation did. */
 export interface AllocationUse {
@@ -102,11 +102,14 @@ function validationText({ validations }: RunRecord): string {
   return `${figures.join(', ')} after step ${count(step)}, the last of ${plural(validations.length, 'validation')}`;
 }
 
-function headline({ runId, status, reason }: RunRecord, paint: Paint): string {
-  const why = reason === '' ? '' : `: ${reason}`;
+function headline({ runId, status, reason, step }: RunRecord, paint: Paint): string {
+  const why = reason === '' || status === 'running' ? '' : `: ${reason}`;
   if (status === 'completed') return paint('green', `✓ ${runId} is done${why}`);
   if (status === 'running') return `● ${runId} is running${why}`;
-  return paint(status === 'failed' ? 'red' : 'yellow', `${status === 'failed' ? '✗' : '!'} ${runId}: ${outcomeWords[status]}${why}`);
+  return paint(
+    status === 'failed' ? 'red' : 'yellow',
+    `${status === 'failed' ? '✗' : '!'} ${runId}: ${step === 0 && status in beforeFirstStep ? beforeFirstStep[status] : outcomeWords[status]}${why}`,
+  );
 }
 
 const outcomeWords: Readonly<Record<Exclude<RunRecord['status'], 'completed' | 'running'>, string>> = {
@@ -118,6 +121,13 @@ const outcomeWords: Readonly<Record<Exclude<RunRecord['status'], 'completed' | '
   gateMissed: 'a required metric was missed, so nothing was deployed',
   diverged: 'training diverged; the last good checkpoint is kept',
   failed: 'failed',
+};
+
+/** Nothing is kept where nothing was trained. */
+const beforeFirstStep: Partial<Record<RunRecord['status'], string>> = {
+  budgetExhausted: 'the budget allows no step',
+  deadlineReached: 'the deadline came before the first step',
+  diverged: 'training diverged',
 };
 
 /** How each metric reads; macro and micro averages are in the JSON report alone. */
@@ -156,9 +166,9 @@ function trialStates(trials: readonly Trial[]): string {
 }
 
 const SHOWN_ALLOCATIONS = 8;
-function allocationLines({ journal }: RunRecord): string[] {
-  const uses = allocationsOf(journal);
-  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map(({ track, workers, memoryMib, steps, reason }) => `${track}: ${allocationText({ workers, memoryMib, steps })}${steps > 0 ? ` for ${plural(steps, 'step')}` : ''}: ${reason}`); // prettier-ignore
+function allocationLines(record: RunRecord): string[] {
+  const uses = allocationsOf(record.journal);
+  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map(({ track, workers, memoryMib, steps, reason }) => `${trackText(record, track)}: ${allocationText({ workers, memoryMib, steps })}${steps > 0 ? ` for ${plural(steps, 'step')}` : ''}: ${reason}`); // prettier-ignore
   return uses.length > SHOWN_ALLOCATIONS ? [...lines, `... and ${plural(uses.length - SHOWN_ALLOCATIONS, 'more change')} (--json lists all)`] : lines;
 }
 
@@ -190,8 +200,10 @@ function nextSteps({ runId, status, functionName, name, modelUri }: RunRecord, j
       return [[`smlt resume ${runId} --budget USD --deadline 1h`, 'go on with a goal that can be met']];
     case 'stopped':
       return [[`smlt resume ${runId}`, 'go on where it stopped']];
-    case 'gateMissed':
     case 'diverged':
+      return [[`smlt resume ${runId} JOB`, 'go on with a corrected job: a lower learning rate, or training.clipNorm']];
+    case 'gateMissed':
+      return [[`smlt resume ${runId} JOB`, 'go on with a changed job: more epochs, other data, or a lower requirement']];
     case 'failed':
       return [[`smlt logs ${runId}`, 'what was said'], [`smlt resume ${runId} JOB`, 'go on with a corrected job']]; // prettier-ignore
     case 'running':

@@ -2,7 +2,7 @@ import { spentNanoUsd, stages, type Stage } from '../../contracts/money';
 import type { Job } from '../../contracts/job';
 import type { RunRecord } from '../../contracts/pipeline';
 import { painter, type Paint } from './output';
-import { allocationText, clock, count, dollars, lossText } from './words';
+import { allocationText, clock, count, dollars, lossText, trackText } from './words';
 
 /** Shows a run while it runs: a few lines drawn again and again on a terminal, else a line at each change worth one. */
 export interface RunView {
@@ -113,11 +113,11 @@ class PlainView implements RunView {
   show(record: RunRecord): void {
     for (const text of record.notices.slice(this.notices)) this.write(record, text);
     this.notices = record.notices.length;
-    const stagesText = Object.entries(record.stages).map(([stage, state]) => `${stage} ${state}`).join(', '); // prettier-ignore
+    const stagesText = stages.flatMap((stage) => (record.stages[stage] ? [`${stage} ${record.stages[stage]}`] : [])).join(', '); // prettier-ignore
     const decision = record.journal.at(-1);
     if (stagesText !== '' && stagesText !== this.stagesText) this.write(record, stagesText);
     if (decision && record.journal.length !== this.decisions && allocationChanged(record))
-      this.write(record, `${decision.track}: ${allocationText(decision.allocation)}: ${decision.reason}`);
+      this.write(record, `${trackText(record, decision.track)}: ${allocationText(decision.allocation)}: ${decision.reason}`);
     if (record.stage !== null && record.step > 0 && Date.now() - this.shownAtMs >= PLAIN_EVERY_MS)
       this.write(record, `${record.stage}: step ${count(record.step)} of ${count(record.totalSteps)}, loss ${lossText(record.loss)}, spent ${spendText(record)}`); // prettier-ignore
     this.stagesText = stagesText;

@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { SmltError } from '../../contracts/errors';
 import type { Minimize } from '../../contracts/goal';
 import { goalChange, withGoalOptions } from './goal-options';
 import { print } from './output';
@@ -19,7 +18,8 @@ export function setGoalCommand(): Command {
       // A --no-x option gives x a default of true, which is no wish of the user's.
       const options = Object.fromEntries(Object.entries(command.opts()).filter(([, value]) => value !== true)) as SetGoalOptions;
       const change = goalChange(options);
-      if (Object.keys(change).length === 0) throw new SmltError('InvalidSpec', 'nothing to change: give --deadline, --budget, --minimize, --no-deadline or --no-budget'); // prettier-ignore
+      if (Object.keys(change).length === 0)
+        command.error('error: nothing to change: give --deadline, --budget, --minimize, --no-deadline or --no-budget');
       const { connect } = await import('../connect.js');
       const smlt = await connect({ start: false });
       try {

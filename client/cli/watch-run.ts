@@ -53,8 +53,8 @@ export async function watchRun(handle: RunHandle, options: WatchOptions): Promis
   } catch (error) {
     view.clear();
     if (!(error instanceof SmltError)) throw error;
-    await reportFailure(handle, error, options);
-    return exitCodeOfError(error);
+    // What has begun has not been refused: whatever it failed of, it failed.
+    return (await reportFailure(handle, error, options)) ? EXIT.failed : exitCodeOfError(error);
   } finally {
     view.clear();
     process.off('SIGINT', onInterrupt);
@@ -69,14 +69,17 @@ export function report(record: RunRecord, uiUrl: string | undefined, { json, job
   print(`\n${describeRun(record, { uiUrl, job, embedded, paint: painter(process.stdout), width })}`);
 }
 
-/** A run that failed still has spent, learnt and kept something: its record is shown with the error. */
-async function reportFailure(handle: RunHandle, { code, message, help }: SmltError, options: ReportOptions): Promise<void> {
+/** A run that failed still has spent, learnt and kept something: its record is shown with the error. Tells whether there is one. */
+async function reportFailure(handle: RunHandle, { code, message, help }: SmltError, options: ReportOptions): Promise<boolean> {
   const last = await handle.status().catch(() => undefined);
   const record: RunRecord | undefined = last && { ...last, status: 'failed' };
-  if (options.json)
-    return printJson({ ...(record ? runDocument(record, handle.uiUrl) : { runId: handle.runId, status: 'failed' }), error: { code, message, help } });
+  if (options.json) {
+    printJson({ ...(record ? runDocument(record, handle.uiUrl) : { runId: handle.runId, status: 'failed' }), error: { code, message, help } });
+    return record !== undefined;
+  }
   if (record) report({ ...record, reason: message }, handle.uiUrl, options);
   note(`\n${painter(process.stderr)('red', code)}: ${message}\n${help}`);
+  return record !== undefined;
 }
 
 /** Without a terminal nobody can answer: the run goes on, unless its server ends with the command. */

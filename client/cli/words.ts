@@ -1,4 +1,5 @@
 import type { Allocation } from '../../contracts/round';
+import { trialTrack, type RunRecord } from '../../contracts/pipeline';
 import { usd } from '../../contracts/units';
 
 /** $0.0312: enough digits to see small sums, never a rounded zero. */
@@ -16,11 +17,21 @@ export function clock(ms: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+/** 2026-11-24 16:05, local time. */
+export function moment(atMs: number): string {
+  const at = new Date(atMs);
+  const two = (n: number) => String(n).padStart(2, '0');
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
 export const count = (n: number): string => n.toLocaleString('en-US');
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 export const plural = (n: number, word: string): string => `${count(n)} ${word}${n === 1 ? '' : 's'}`;
 export const lossText = (loss: number | null): string => (loss === null ? '-' : loss >= 0.001 ? loss.toFixed(4) : loss.toExponential(2));
 export const allocationText = ({ workers, memoryMib }: Allocation): string => `${plural(workers, 'worker')} x ${count(memoryMib)} MiB`;
+
+/** Profiling begins the first trial's track, whether or not there are trials to come. */
+export const trackText = ({ tune }: RunRecord, track: string): string => (tune === null && track === trialTrack(0) ? 'profile' : track);
 
 /** Text columns, two spaces apart. */
 export function table(rows: readonly (readonly string[])[]): string {

@@ -26,7 +26,11 @@ from .program import LaneStep, Spec, spec_of  # noqa: E402
 def describe(arguments: argparse.Namespace) -> None:
     """One JSON object on the last line: what the program trains, or what is wrong with it."""
     try:
-        session = Session(arguments.program.resolve().parent, arguments.program.name, spec_of(json.loads(arguments.spec)))
+        spec = spec_of(json.loads(arguments.spec))
+        session = Session(arguments.program.resolve().parent, arguments.program.name, spec)
+        if arguments.data is not None:
+            batch = DataSet(arguments.data).lane(seed=spec.seed, step=0, lane=0, lanes=arguments.lanes, batch_size=arguments.batch_size)
+            session.compute(batch, LaneStep(spec.seed, 0, 0))
     except SmltError as error:
         print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
         return
@@ -87,6 +91,9 @@ def main() -> None:
     described = commands.add_parser("describe", help="what a program trains, as JSON (smlt itself asks)")
     described.add_argument("program", type=Path)
     described.add_argument("--spec", required=True, help="JSON: featureShape, target, loss, seed")
+    described.add_argument("--data", type=Path, help="folder of a data set: compute a lane's gradient as well")
+    described.add_argument("--lanes", type=int, default=16)
+    described.add_argument("--batch-size", type=int, default=256)
     described.set_defaults(run=describe)
     checked = commands.add_parser("check", help="load a program and compute a gradient as a run would")
     checked.add_argument("program", type=Path)

@@ -77,13 +77,16 @@ class Session:
         return digest.hexdigest()
 
     def gradient(self, samples: int, at: LaneStep) -> None:
+        """Fills the vector from the samples in memory."""
+        self.compute(self._batch(samples), at)
+
+    def compute(self, batch: Batch, at: LaneStep) -> None:
         """Fills the vector: gradient sums, statistics times samples, loss sum."""
-        batch = self._batch(samples)
         with blamed_on(self._folder, self._entry):
             found = self.program.gradient(self.weights, batch, at)
             _fill(self._gradients, found.gradients, "gradients", 1)
-            observed = found.observed if found.weight is None else {**found.observed, LOSS_WEIGHT: found.weight / samples}
-            _fill(self._observed, observed, "observed", samples)
+            observed = found.observed if found.weight is None else {**found.observed, LOSS_WEIGHT: found.weight / batch.samples}
+            _fill(self._observed, observed, "observed", batch.samples)
             self.memory.vector[-1] = found.loss
 
     def forward(self, samples: int, with_targets: bool) -> Message:

@@ -108,7 +108,7 @@ describe('smlt dev', () => {
         await run.stop();
       }
       expect(await run.result()).toMatchObject({ status: 'stopped', budgetNanoUsd: 250_000_000, minimize: { usdPerHour: 5 }, totalSteps: 50_000 });
-      await expect(run.setGoal({ budgetUsd: 1 })).rejects.toMatchObject({ code: 'RunMissing', message: expect.stringMatching(/ended already/) });
+      await expect(run.setGoal({ budgetUsd: 1 })).rejects.toMatchObject({ code: 'RunEnded', message: expect.stringMatching(/ended already/) });
     } finally {
       await client.close();
     }
