@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { createHash } from 'node:crypto';
 
 const require = createRequire(import.meta.url);
-const { simulateRun, smltPhases, lambdaWorkers, orchestrationMs, exchanges, TURN_MS, Faults } = require('../dist/scheduler/simulator/index.js');
+const { simulateRun, smltPhases, lambdaWorld, exchanges, Faults } = require('../dist/scheduler/simulator/index.js');
 const { listPrices } = require('../dist/platforms/lambda/prices.js');
 
 const workers = Number(process.argv[2] ?? 1_000);
@@ -11,17 +11,12 @@ const steps = Number(process.argv[3] ?? 1_000);
 const lanes = 1_024;
 const prices = listPrices.x64;
 const program = { paramCount: 1_000_000, bufferCount: 0, peakMemoryMib: 300, forwardFlopsPerSample: 1e8 };
-const world = {
-  workers: lambdaWorkers(prices),
+const world = lambdaWorld({
+  prices,
   exchange: { ...exchanges.s3, requestsPerMs: Infinity },
   work: { sampleMs: 500, parallelShare: 0, fixedMs: 10, peakMemoryMib: 300, reloadBytes: 12e6 },
   faults: Faults.parse({ crashesPerHour: 0.5, throttled: 0.01, duplicates: 0.001, lostValues: 0.0001 }),
-  changes: [],
-  orchestrationMs,
-  turnMs: TURN_MS,
-  usdPerPut: prices.usdPerPut,
-  usdPerGet: prices.usdPerGet,
-};
+});
 const step = { topology: 'scatter-reduce', lanes, paramCount: program.paramCount, bufferCount: 0, slots: 2 };
 const stepPhases = smltPhases(step, workers, world.exchange);
 const allocation = { workers, memoryMib: 1_769, steps: 500 };

@@ -4,19 +4,7 @@ import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
 export const simulator = require('../../dist/scheduler/simulator/index.js');
 export const prices = require('../../dist/platforms/lambda/prices.js').listPrices.x64;
-const {
-  simulateRun,
-  smltPhases,
-  baselinePhases,
-  exchanges,
-  lambdaWorkers,
-  machineWorkers,
-  machineNetwork,
-  machineTypes,
-  noFaults,
-  orchestrationMs,
-  TURN_MS,
-} = simulator;
+const { simulateRun, smltPhases, baselinePhases, exchanges, lambdaWorld, machineWorkers, machineNetwork, machineTypes, noFaults } = simulator;
 
 export const usualFaults = { ...simulator.Faults.parse({}), slowStorePerHour: 0 };
 export const noFault = noFaults;
@@ -41,35 +29,27 @@ export const jobOf = ({ paramCount, sampleMs, batchSize, totalSteps, lanes = 256
   },
 });
 
-export function worldOf(
-  { paramCount, sampleMs },
-  { exchange, workers = lambdaWorkers(prices), faults = usualFaults, changes = [], parallelShare = 0.01 },
-) {
-  return {
-    workers,
-    exchange,
-    work: { sampleMs, parallelShare, fixedMs: 20, peakMemoryMib: 180 + (16 * paramCount) / 2 ** 20, reloadBytes: 12 * paramCount },
-    faults,
-    changes,
-    orchestrationMs,
-    turnMs: TURN_MS,
-    usdPerPut: prices.usdPerPut,
-    usdPerGet: prices.usdPerGet,
-  };
+/** Work that one thread does, as smlt's own sessions, unless `parallelShare` says otherwise. */
+export function worldOf({ paramCount, sampleMs }, { parallelShare = 0.01, faults = usualFaults, ...world }) {
+  const work = { sampleMs, parallelShare, fixedMs: 20, peakMemoryMib: 180 + (16 * paramCount) / 2 ** 20, reloadBytes: 12 * paramCount };
+  return lambdaWorld({ prices, work, faults, ...world });
 }
 
 /** smlt itself: the scheduler chooses on simulated functions. */
-export function runSmlt(work, { exchange = 'redis', topology = 'scatter-reduce', compression, seed = 1, ...rest } = {}) {
-  const world = worldOf(work, { exchange: rest.exchangeModel ?? exchanges[exchange], ...rest });
+export function runSmlt(
+  work,
+  { exchange = 'redis', exchangeModel = exchanges[exchange], topology = 'scatter-reduce', compression, seed = 1, policy, ...more } = {},
+) {
+  const world = worldOf(work, { exchange: exchangeModel, ...more });
   const step = { topology, compression, lanes: work.lanes, paramCount: work.paramCount, bufferCount: 0, slots: 2 };
   const job = { ...work.job, exchange, topology, compression };
-  return simulateRun({ world, seed, job, phases: (n) => smltPhases(step, n, world.exchange), ...(rest.policy && { policy: rest.policy }) });
+  return simulateRun({ world, seed, job, phases: (n) => smltPhases(step, n, world.exchange), ...(policy && { policy }) });
 }
 
 /** Another system at one allocation, for the whole job. */
 export function runFixed(work, system, allocation, { exchange, workers, faults, seed = 1, roundSteps = 100, goal = {} } = {}) {
   // Frameworks of the other systems use all vCPUs of a worker; smlt's sessions run one thread.
-  const world = worldOf(work, { exchange, workers, faults, parallelShare: 0.95 });
+  const world = worldOf(work, { exchange, faults, parallelShare: 0.95, ...(workers && { workers }) });
   const job = { ...work.job, goal: { minimize: 'cost', ...goal }, probes: 0 };
   const phases = (n) => baselinePhases(system, 4 * work.paramCount, n, world.exchange);
   return simulateRun({ world, seed, job, phases, policy: always({ ...allocation, steps: roundSteps }) });

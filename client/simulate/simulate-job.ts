@@ -5,17 +5,8 @@ import { mostRoundSteps } from '../../contracts/round-length';
 import type { ExchangeKind } from '../../contracts/scheduling';
 import { durationMs } from '../../contracts/units';
 import { listPrices } from '../../platforms/lambda/prices';
-import {
-  exchanges,
-  lambdaWorkers,
-  orchestrationMs,
-  simulateRun,
-  smltPhases,
-  TURN_MS,
-  type Change,
-  type Faults,
-  type SimulatedRun,
-} from '../../scheduler/simulator';
+import { FLOPS_PER_MS, TRAINING_PER_FORWARD_FLOPS } from '../../scheduler/constants';
+import { exchanges, lambdaWorld, simulateRun, smltPhases, type Change, type Faults, type SimulatedRun } from '../../scheduler/simulator';
 import { slotCount } from '../../training/optimizers';
 import { checkJob } from '../check-job';
 
@@ -45,9 +36,6 @@ export interface JobSimulation {
 const ACCOUNT_CONCURRENCY = 1_000;
 const MAX_MEMORY_MIB = 10_240;
 const MIN_MEMORY_MIB = 128;
-/** Forward and backward. Source: scheduler/constants.ts. */
-const TRAINING_PER_FORWARD_FLOPS = 3;
-const FLOPS_PER_MS = 12e6;
 const FLOAT_BYTES = 4;
 
 /**
@@ -66,20 +54,11 @@ export async function simulateJob(job: Job, options: SimulateOptions, tell: (lin
   const prices = listPrices.x64;
   const slots = slotCount(job.training.optimizer, job.training.weightAverage);
   const sampleMs = options.sampleMs ?? (TRAINING_PER_FORWARD_FLOPS * Math.max(model.forwardFlopsPerSample, 2 * model.paramCount)) / FLOPS_PER_MS;
-  const world = {
-    workers: lambdaWorkers(prices),
-    exchange: exchanges[exchange],
-    work: {
-      ...{ sampleMs, parallelShare: 0.01, fixedMs: sampleMs, peakMemoryMib: model.peakMemoryMib },
-      reloadBytes: (1 + slots) * FLOAT_BYTES * model.paramCount,
-    },
-    faults,
-    changes,
-    orchestrationMs,
-    turnMs: TURN_MS,
-    usdPerPut: prices.usdPerPut,
-    usdPerGet: prices.usdPerGet,
+  const work = {
+    ...{ sampleMs, parallelShare: 0.01, fixedMs: sampleMs, peakMemoryMib: model.peakMemoryMib },
+    reloadBytes: (1 + slots) * FLOAT_BYTES * model.paramCount,
   };
+  const world = lambdaWorld({ prices, exchange: exchanges[exchange], work, faults, changes });
   const { topology, compression } = job.synchronization;
   const step = { topology, compression, lanes, paramCount: model.paramCount, bufferCount: 0, slots };
   const run = simulateRun({

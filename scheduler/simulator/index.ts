@@ -1,7 +1,7 @@
 export { simulateRun, type Policy, type SimulatedJob, type SimulatedRun, type SimulatedRoundRecord, type SimulationOptions } from './run';
 export { Faults, noFaults, type Change, type ExchangeModel, type Work, type WorkerKind, type World } from './world';
 export { phasesOf, smltPhases, type Move, type SmltStep, type StepPhases } from './step-phases';
-export { exchanges, lambdaWorkers, orchestrationMs, TURN_MS } from './machines';
+export { exchanges, lambdaWorkers, lambdaWorld } from './machines';
 export { billedMsOf, type Ending, type InvocationLedger, type InvocationRecord } from './ledger';
 export {
   baselinePhases,

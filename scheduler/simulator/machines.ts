@@ -1,5 +1,4 @@
-import type { ExchangeKind } from '../../contracts/scheduling';
-import type { Prices } from '../../contracts/scheduling';
+import type { ExchangeKind, Prices } from '../../contracts/scheduling';
 import {
   FUNCTION_LIMIT_MS,
   MAX_VCPUS,
@@ -10,7 +9,7 @@ import {
   BURST_REFILL_MS,
   BURST_WORKERS,
 } from '../constants';
-import type { ExchangeModel, WorkerKind } from './world';
+import { Faults, type ExchangeModel, type WorkerKind, type World } from './world';
 
 /** Functions as AWS Lambda has them. */
 export const lambdaWorkers = ({ usdPerGbSecond, usdPerRequest }: Pick<Prices, 'usdPerGbSecond' | 'usdPerRequest'>): WorkerKind => ({
@@ -25,6 +24,18 @@ export const lambdaWorkers = ({ usdPerGbSecond, usdPerRequest }: Pick<Prices, 'u
 /** A round in the workflow: 61 ms with 8 workers, about 70 with 128, in chunks of 16. Source: measured on a tuned development server. */
 export const orchestrationMs = (workers: number): number => ORCHESTRATION_MS + 0.08 * workers;
 export const TURN_MS = 40;
+
+/** A world of Lambda functions over an exchange, beside what a caller states otherwise: the usual faults, and no changes. */
+export const lambdaWorld = ({ prices, ...world }: Pick<World, 'exchange' | 'work'> & Partial<World> & { readonly prices: Prices }): World => ({
+  workers: lambdaWorkers(prices),
+  faults: Faults.parse({}),
+  changes: [],
+  orchestrationMs,
+  turnMs: TURN_MS,
+  usdPerPut: prices.usdPerPut,
+  usdPerGet: prices.usdPerGet,
+  ...world,
+});
 
 const free = { usdPerHour: 0, usdPerPut: 0, usdPerGet: 0, usdPerByte: 0 };
 /**

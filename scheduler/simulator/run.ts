@@ -5,10 +5,12 @@ import { nanoUsd } from '../../contracts/units';
 import { decideNext } from '../decide';
 import { median } from '../normal';
 import { compactObservations } from '../observations';
+import { noCounts, type Counts } from './counts';
 import { Draws } from './draws';
 import { Instances } from './instances';
 import { InvocationLedger } from './ledger';
-import { noCounts, SimulatedRound, type Counts, type Machinery, type RoundOutcome } from './round';
+import { simulateRound, type RoundOutcome } from './round';
+import type { Machinery } from './round-state';
 import { SlowEpisodes } from './slow-episodes';
 import type { StepPhases } from './step-phases';
 import type { World } from './world';
@@ -179,7 +181,7 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
       ...{ steps: Math.min(allocation.steps, batch.endStep - step, job.totalSteps - step), stopAtMs: deadlineMs ?? Infinity, attempt: barren },
       atMs: nowMs + world.orchestrationMs(allocation.workers) / 2,
     };
-    const outcome = new SimulatedRound(machinery, order, phasesOf(allocation.workers)).run();
+    const outcome = simulateRound(machinery, order, phasesOf(allocation.workers));
     const puts = ROUND_PUTS + TURN_PUTS * allocation.workers;
     storeNanoUsd += nanoUsd(puts * world.usdPerPut + TURN_GETS * allocation.workers * world.usdPerGet);
     const startMs = nowMs;

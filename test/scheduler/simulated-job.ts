@@ -1,4 +1,4 @@
-import { exchanges, lambdaWorkers, noFaults, orchestrationMs, smltPhases, TURN_MS } from '../../scheduler/simulator';
+import { exchanges, lambdaWorld, noFaults, smltPhases } from '../../scheduler/simulator';
 import type { Faults, SimulatedJob, SimulationOptions, World } from '../../scheduler/simulator';
 import { prices } from './machine';
 
@@ -14,18 +14,13 @@ export const program = { paramCount: 1_000_000, bufferCount: 0, peakMemoryMib: 2
 
 /** A million parameters on Lambda over Redis: a batch takes 16 s on one vCPU. */
 export function simulation({ world: worldChange, job: jobChange, faults, policy, seed = 1 }: Change = {}): SimulationOptions {
-  const world: World = {
-    workers: lambdaWorkers(prices),
+  const world = lambdaWorld({
+    prices,
     exchange: exchanges.redis,
     work: { sampleMs: 15, parallelShare: 0, fixedMs: 5, peakMemoryMib: 260, reloadBytes: 12e6 },
     faults: { ...noFaults, ...faults },
-    changes: [],
-    orchestrationMs,
-    turnMs: TURN_MS,
-    usdPerPut: prices.usdPerPut,
-    usdPerGet: prices.usdPerGet,
     ...worldChange,
-  };
+  });
   const job: SimulatedJob = {
     goal: { minimize: 'cost' },
     totalSteps: 200,
