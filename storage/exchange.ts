@@ -32,6 +32,8 @@ export interface Exchange {
   readonly traffic: ExchangeTraffic;
   /** Left out where requests cost nothing. */
   readonly charged?: StoreRequests | undefined;
+  /** Servers that the values are spread over, each with a bandwidth of its own. Left out: one. */
+  readonly shards?: number | undefined;
   /** How far apart looks without waiting should be, where one costs money or time. Left out: as often as one likes. */
   readonly glanceMs?: number;
   /** Writes a value in parts (views are written without joining them), or finds it there. @throws {SmltError} `NotDeterministic` */

@@ -1,6 +1,7 @@
 import { SmltError } from '../contracts/errors';
 import { checkObjectName } from '../contracts/names';
 import type { Exchange, ExchangeTraffic, StoreRequests, WaitOptions } from './exchange';
+import { allThrough, waitInEach } from './several';
 
 /** Where a value goes: what a step leaves behind for good lasts, what workers wait for is hot, its parameters are both. */
 type Place = 'hot' | 'lasting' | 'both';
@@ -20,6 +21,7 @@ function placeOf(name: string): Place {
  */
 export class HybridExchange implements Exchange {
   readonly charged: StoreRequests | undefined;
+  readonly shards: number | undefined;
   private readonly calls = { puts: 0, gets: 0, requests: 0 };
 
   constructor(
@@ -28,6 +30,7 @@ export class HybridExchange implements Exchange {
     private readonly lasting: Exchange,
   ) {
     this.charged = lasting.charged ?? hot.charged;
+    this.shards = hot.shards;
   }
 
   get traffic(): ExchangeTraffic {
@@ -38,7 +41,7 @@ export class HybridExchange implements Exchange {
   async putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     this.calls.requests++;
     this.calls.puts++;
-    await both(this.storesOf(name).map((store) => store.putValue(name, parts, signal)));
+    await allThrough(this.storesOf(name).map((store) => store.putValue(name, parts, signal)));
   }
 
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
@@ -66,7 +69,7 @@ export class HybridExchange implements Exchange {
       (await store.present(asked, signal)).forEach((found, i) => found && there.add(asked[i]!));
     };
     const places = names.map(placeOf);
-    await both([
+    await allThrough([
       look(
         this.lasting,
         names.filter((_, i) => places[i] === 'lasting'),
@@ -86,36 +89,26 @@ export class HybridExchange implements Exchange {
   async waitFor(names: readonly string[], { timeoutMs, signal }: WaitOptions, onArrival?: (name: string) => void): Promise<string[]> {
     this.calls.requests++;
     const places = names.map(placeOf);
-    // One that fails ends the other's wait.
-    const failed = new AbortController();
-    const options = { timeoutMs, signal: signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]) };
-    const wait = async (store: Exchange, asked: readonly string[]) => {
-      if (asked.length === 0) return [];
-      return store.waitFor(asked, options, onArrival).catch((error: unknown) => {
-        failed.abort(error);
-        throw error;
-      });
-    };
-    const [cold = [], missing = []] = await both([
-      wait(
-        this.lasting,
-        names.filter((_, i) => places[i] === 'lasting'),
-      ),
-      wait(
-        this.hot,
-        names.filter((_, i) => places[i] !== 'lasting'),
-      ),
-    ]);
+    const lasting = names.filter((_, i) => places[i] === 'lasting');
+    const hot = names.filter((_, i) => places[i] !== 'lasting');
+    const missing = await waitInEach(
+      [
+        [this.lasting, lasting],
+        [this.hot, hot],
+      ],
+      { timeoutMs, ...(signal && { signal }) },
+      onArrival,
+    );
     const copied = timeoutMs > 0 ? missing.filter((name) => placeOf(name) === 'both') : [];
-    const gone = new Set(copied.length > 0 ? await this.lasting.waitFor(copied, { ...options, timeoutMs: 0 }, onArrival) : []);
-    return [...cold, ...missing.filter((name) => gone.has(name) || !copied.includes(name))];
+    const gone = new Set(copied.length > 0 ? await this.lasting.waitFor(copied, { timeoutMs: 0, ...(signal && { signal }) }, onArrival) : []);
+    return missing.filter((name) => gone.has(name) || !copied.includes(name));
   }
 
   async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {
     this.calls.requests++;
     const places = names.map(placeOf);
     const from = async (store: Exchange, asked: readonly string[]) => asked.length > 0 && store.delete(asked, signal);
-    await both([
+    await allThrough([
       from(
         this.hot,
         names.filter((_, i) => places[i] !== 'lasting'),
@@ -129,16 +122,16 @@ export class HybridExchange implements Exchange {
 
   async list(prefix: string, signal?: AbortSignal): Promise<string[]> {
     this.calls.requests++;
-    const found = await both([this.hot.list(prefix, signal), this.lasting.list(prefix, signal)]);
+    const found = await allThrough([this.hot.list(prefix, signal), this.lasting.list(prefix, signal)]);
     return [...new Set(found.flat())];
   }
 
   async expire(olderThanMs: number): Promise<void> {
-    await both([this.hot.expire(olderThanMs), this.lasting.expire(olderThanMs)]);
+    await allThrough([this.hot.expire(olderThanMs), this.lasting.expire(olderThanMs)]);
   }
 
   async close(): Promise<void> {
-    await both([this.hot.close(), this.lasting.close()]);
+    await allThrough([this.hot.close(), this.lasting.close()]);
   }
 
   /** The one to ask first comes first. */
@@ -154,19 +147,11 @@ export class HybridExchange implements Exchange {
   }
 }
 
-/** All results, once both are through: until then one may still read from, or write to, its caller's memory. */
-async function both<T>(work: readonly Promise<T>[]): Promise<T[]> {
-  const settled = await Promise.allSettled(work);
-  return settled.map((one) => {
-    if (one.status === 'rejected') throw one.reason;
-    return one.value;
-  });
-}
-
 /** `hybrid:HOT,LASTING`, each the URI of another exchange. @throws {SmltError} `InvalidSpec` */
 export function parseHybridUri(uri: string): { readonly hot: string; readonly lasting: string } {
-  const [, hot, lasting] = /^hybrid:([^,]+),([^,]+)$/.exec(uri) ?? [];
-  if (hot === undefined || lasting === undefined || [hot, lasting].some((inner) => inner.startsWith('hybrid:')))
+  // A list of Redis servers has commas of its own: the second URI begins with the last scheme.
+  const [, hot, lasting] = /^hybrid:(.+),([a-z][a-z0-9+.-]*:(?:\/\/.*)?)$/.exec(uri) ?? [];
+  if (hot === undefined || lasting === undefined || [hot, lasting].some((inner) => inner.includes('hybrid:')))
     throw new SmltError(
       'InvalidSpec',
       `exchange ${JSON.stringify(uri)}: expected hybrid:HOT,LASTING, two URIs of other exchanges, such as hybrid:redis://HOST,s3://BUCKET/PREFIX`,

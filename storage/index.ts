@@ -9,6 +9,8 @@ import { TmpfsExchange } from './files/tmpfs-exchange';
 import { HybridExchange, parseHybridUri } from './hybrid-exchange';
 import type { ObjectStore } from './object-store';
 import type * as Redis from './redis/redis-exchange';
+import type * as RedisClusters from './redis/redis-cluster';
+import type * as RedisShards from './redis/redis-shards';
 import type * as S3Exchanges from './s3/s3-exchange';
 import type * as S3 from './s3/s3-object-store';
 
@@ -34,6 +36,8 @@ export const exchanges: Readonly<Record<string, (uri: string) => Promise<Exchang
   redis: openRedis,
   rediss: openRedis,
   'redis+unix': openRedis,
+  'redis+cluster': openRedisCluster,
+  'rediss+cluster': openRedisCluster,
   s3: async (uri) => {
     // eslint-disable-next-line @typescript-eslint/no-require-imports
     const { S3Exchange } = require('./s3/s3-exchange') as typeof S3Exchanges;
@@ -51,10 +55,22 @@ export const exchanges: Readonly<Record<string, (uri: string) => Promise<Exchang
   },
 };
 
+/** One server, or several with commas between them. */
 async function openRedis(uri: string): Promise<Exchange> {
+  if (/^rediss?:\/\/[^/?]*,/.test(uri)) {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const { openRedisShards } = require('./redis/redis-shards') as typeof RedisShards;
+    return openRedisShards(uri);
+  }
   // eslint-disable-next-line @typescript-eslint/no-require-imports
   const { RedisExchange } = require('./redis/redis-exchange') as typeof Redis;
   return RedisExchange.open(uri);
+}
+
+async function openRedisCluster(uri: string): Promise<Exchange> {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { RedisCluster } = require('./redis/redis-cluster') as typeof RedisClusters;
+  return RedisCluster.open(uri);
 }
 
 /** Opens the object store that a URI names. @throws {SmltError} `InvalidSpec` when no back end knows it */

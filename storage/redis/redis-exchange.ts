@@ -6,18 +6,16 @@ import { checkPrefix } from '../prefix';
 import { cutViews } from '../views';
 import { fullFault, isFull, isPassing, redisFault } from './redis-faults';
 import { RedisKeys } from './redis-keys';
-import { RedisLink } from './redis-link';
+import { linkTimes, loginOf, RedisLink } from './redis-link';
 import { parseRedisUri, type RedisLocation } from './redis-uri';
 import { RedisNotices } from './redis-waiting';
-import type { RespConnection, Room } from './resp-connection';
+import type { Redirect, RespConnection, Room } from './resp-connection';
 import { Window } from './window';
 
 /** Redis moves values of this size best (docs/stores.md). Part of the format: a change needs another format version. */
 const chunkBytes = 2 ** 20;
 /** Longer than any round and a function's limit together: what nobody is left to delete goes by itself. */
 const lifeMs = 2 * 60 * 60_000;
-const connectTimeoutMs = 3_000;
-const silenceMs = 10_000;
 /** How long a store that is away may stay away: while one opens it, and later. */
 const openPatienceMs = 2_000;
 const patienceMs = 10_000;
@@ -31,6 +29,8 @@ export interface RedisSettings {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly patienceMs?: number;
+  /** Of a node of a cluster: what happens to commands that it does not answer itself. */
+  readonly redirect?: Redirect;
 }
 
 /**
@@ -61,10 +61,10 @@ export class RedisExchange implements Exchange {
     this.uri = uri;
     this.keys = new RedisKeys(prefix, database);
     this.patienceMs = settings.patienceMs ?? patienceMs;
-    const { username = process.env['SMLT_REDIS_USERNAME'], password = process.env['SMLT_REDIS_PASSWORD'] } = settings;
-    const login = { username, password, database };
+    const { redirect } = settings;
+    const login = loginOf(settings, database);
     const link = (onMessage?: (channel: string, message: string) => void) =>
-      new RedisLink({ ...address, connectTimeoutMs, silenceMs, ...(onMessage ? { onMessage } : {}) }, login);
+      new RedisLink({ ...address, ...linkTimes, ...(onMessage && { onMessage }), ...(redirect && { redirect }) }, login);
     [this.writing, this.reading, this.asking] = [link(), link(), link()];
     this.hearing = link((channel, name) => this.notices.heard(channel, name));
     this.notices = new RedisNotices(this.hearing);
@@ -80,6 +80,11 @@ export class RedisExchange implements Exchange {
       throw error;
     }
     return exchange;
+  }
+
+  /** One that looks for its server when it is first asked for something. */
+  static unopened(uri: string, settings: RedisSettings): RedisExchange {
+    return new RedisExchange(uri, settings);
   }
 
   async putValue(name: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {

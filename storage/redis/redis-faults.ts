@@ -43,7 +43,7 @@ export function redisFault(error: unknown, doing: string, where: string): unknow
     if (/^(MOVED|ASK|CROSSSLOT)\b/.test(said))
       return new SmltError(
         'StoreDenied',
-        `${at}: this is one node of a Redis Cluster (${said}); name a server without cluster mode, or a proxy in front`,
+        `${at}: this is one node of a Redis Cluster (${said}); write redis+cluster://, or rediss+cluster:// for TLS`,
         cause,
       );
     if (/^ERR (DB index|invalid DB)/.test(said))

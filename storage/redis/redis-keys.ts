@@ -2,10 +2,10 @@ import { nameOfPath, pathOfName } from '../inbox-paths';
 import { folderOf } from '../prefix';
 
 /**
- * What values are called in Redis. An inbox (inbox-paths.ts) is the hash tag: what one reader waits for lies in one slot of
- * a cluster, and the ranges of a step spread over all of them.
- *   <prefix>{<inbox>} <file>                         header of the value and its first MiB; there or not, it decides
- *   <prefix>{<inbox>}+<digest>+<number> <file>       each further MiB; the digest keeps two values under one name apart
+ * What values are called in Redis. Run, step, node and range are the hash tag: a value's parts lie in one slot of a cluster,
+ * and the values of a step spread over all of them (docs/decisions/0080).
+ *   <prefix>{<inbox> <file>}                         header of the value and its first MiB; there or not, it decides
+ *   <prefix>{<inbox> <file>}+<digest>+<number>       each further MiB; the digest keeps two values under one name apart
  */
 export class RedisKeys {
   constructor(
@@ -16,23 +16,23 @@ export class RedisKeys {
   /** @throws {SmltError} `InvalidName` */
   head(name: string): string {
     const { folder, file } = pathOfName(name);
-    return `${this.prefix}{${folder}} ${file}`;
+    return `${this.prefix}{${folder} ${file}}`;
   }
   chunk(name: string, digest: string, number: number): string {
-    const { folder, file } = pathOfName(name);
-    return `${this.prefix}{${folder}}+${digest}+${number} ${file}`;
+    return `${this.head(name)}+${digest}+${number}`;
   }
-  /** Where the arrival of a value is told. Channels are shared by all databases of a server. */
+  /** Where the arrival of a value is told, one for all that one reader waits for. Channels are shared by all databases of a server. */
   channel(name: string): string {
     return `${this.database} ${this.prefix}${pathOfName(name).folder}`;
   }
   /** The name of a head's key; undefined for any other key. */
   nameOf(key: string): string | undefined {
+    const [open, close] = [`${this.prefix}{`, '}'];
+    if (!key.startsWith(open) || !key.endsWith(close)) return undefined;
+    const path = key.slice(open.length, -close.length);
     // A file has exactly one space in it.
-    const cut = key.lastIndexOf(' ', key.lastIndexOf(' ') - 1);
-    const inbox = key.slice(this.prefix.length, cut);
-    if (!inbox.startsWith('{') || !inbox.endsWith('}')) return undefined;
-    return nameOfPath({ folder: inbox.slice(1, -1), file: key.slice(cut + 1) });
+    const cut = path.lastIndexOf(' ', path.lastIndexOf(' ') - 1);
+    return nameOfPath({ folder: path.slice(0, Math.max(0, cut)), file: path.slice(cut + 1) });
   }
   /** A glob for the heads whose names begin so, and for some others. */
   pattern(namePrefix: string): string {

@@ -6,6 +6,14 @@ export interface Login {
   readonly database: number;
 }
 
+export const linkTimes = { connectTimeoutMs: 3_000, silenceMs: 10_000 };
+
+/** What was given, else what the environment says. */
+export function loginOf(given: { readonly username?: string | undefined; readonly password?: string | undefined }, database: number): Login {
+  const { username = process.env['SMLT_REDIS_USERNAME'], password = process.env['SMLT_REDIS_PASSWORD'] } = given;
+  return { username, password, database };
+}
+
 /** A connection that is made when it is needed, and made again when it broke. */
 export class RedisLink {
   private opening: Promise<RespConnection> | undefined;

@@ -5,6 +5,8 @@ import type { RespAddress } from './resp-connection';
 /**
  * `redis://HOST:PORT/DATABASE?prefix=P`, `rediss://` for TLS, `redis+unix:///path/to/socket` for a server on this machine.
  * Port 6379, database 0 and no prefix are the defaults. `ca` names a PEM file for TLS with a certificate of one's own.
+ * Several hosts with commas between them are servers that share the values, or, as `redis+cluster:` or `rediss+cluster:`, nodes
+ * of a cluster to begin with (redisServersIn).
  */
 export interface RedisLocation {
   readonly address: Pick<RespAddress, 'host' | 'port' | 'path' | 'tls'>;
@@ -54,6 +56,17 @@ export function parseRedisUri(uri: string): RedisLocation {
   return { ...rest, address: { host, port, ...(tls ? { tls } : {}) }, where: `${url.hostname}:${port}` };
 }
 
+/** The URIs of a list's servers, each with the options of all. @throws {SmltError} `InvalidSpec` */
+export function redisServersIn(uri: string): string[] {
+  const [, scheme, hosts = '', rest = ''] = /^(rediss?)(?:\+cluster)?:\/\/([^/?#]*)(.*)$/.exec(uri) ?? [];
+  if (scheme === undefined) return [uri];
+  const servers = hosts.split(',').map((host) => `${scheme}://${host}${rest}`);
+  const places = servers.map((server) => parseRedisUri(server).where);
+  const twice = places.find((where, i) => places.indexOf(where) !== i);
+  if (twice !== undefined) throw refuse(uri, `${twice} is named twice`);
+  return servers;
+}
+
 function caOf(uri: string, path: string | null): { ca?: string } {
   if (path === null) return {};
   try {
@@ -64,6 +77,6 @@ function caOf(uri: string, path: string | null): { ca?: string } {
 }
 
 function refuse(uri: string, what: string, cause?: unknown): SmltError {
-  const expected = 'redis://HOST:PORT/DATABASE?prefix=P, rediss:// for TLS, or redis+unix:///path/to/socket';
+  const expected = 'redis://HOST:PORT/DATABASE?prefix=P (or HOST:PORT,HOST:PORT,...), rediss:// for TLS, or redis+unix:///path/to/socket';
   return new SmltError('InvalidSpec', `exchange ${JSON.stringify(uri)}: ${what}; expected ${expected}`, { cause });
 }

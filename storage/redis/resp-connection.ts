@@ -7,6 +7,9 @@ export type RespArgument = string | readonly Uint8Array[];
 /** Asked, when its length is known, where the bytes of a bulk reply go: views that are filled one after the other. */
 export type Room = (bytes: number) => readonly Uint8Array[];
 
+/** Gets a reply for a command that was answered with an error, elsewhere; throws the error when there is no elsewhere. */
+export type Redirect = (error: unknown, args: readonly RespArgument[], room?: Room) => Promise<RespReply>;
+
 /** What the server itself answered, such as `OOM command not allowed`. */
 export class RespError extends Error {
   override readonly name = 'RespError';
@@ -27,6 +30,7 @@ export interface RespAddress {
   readonly silenceMs: number;
   /** Messages of the channels that this connection has subscribed to; it takes no other commands then. */
   readonly onMessage?: (channel: string, message: string) => void;
+  readonly redirect?: Redirect;
 }
 
 interface Pending {
@@ -112,16 +116,22 @@ export class RespConnection {
    * @throws {ConnectionLost}
    */
   command(args: readonly RespArgument[], room?: Room): Promise<RespReply> {
+    const { redirect } = this.address;
+    const reply = this.ask(args, room);
+    return redirect === undefined ? reply : reply.catch((error: unknown) => redirect(error, args, room));
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  private ask(args: readonly RespArgument[], room: Room | undefined): Promise<RespReply> {
     return new Promise((resolve, reject) => {
       if (this.lost) return reject(new ConnectionLost(this.lost.message, { cause: this.lost }));
       // Only a reply that is due keeps the process from ending.
       if (this.pending.push({ room, resolve, reject }) === 1) this.socket.ref();
       this.send(args);
     });
-  }
-
-  close(): void {
-    this.socket.destroy();
   }
 
   private send(args: readonly RespArgument[]): void {

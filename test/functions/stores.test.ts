@@ -6,6 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cutOf } from '../../contracts/cut';
 import { stepTraffic } from '../../contracts/step-traffic';
 import { readProgram } from '../../functions/program';
+import { RedisKeys } from '../../storage/redis/redis-keys';
+import { slotOf } from '../../storage/redis/slots';
+import { startRedisCluster } from '../support/redis-cluster';
 import { redisServer, startRedis, type RedisServer } from '../support/redis';
 import { requireBackend } from '../support/require';
 import { s3Server, startVersitygw } from '../support/versitygw';
@@ -124,6 +127,48 @@ redisServer.describe('training over a hybrid exchange', (binary) => {
     } finally {
       await rig.close();
       await Promise.all([redis.stop(), files.close()]);
+    }
+  });
+});
+
+redisServer.describe('training over a Redis Cluster', (binary) => {
+  it('gives the same bits when a slot moves in its middle and a master is killed and comes back empty', async () => {
+    const cluster = await startRedisCluster(binary);
+    const rig = await Rig.open({ ...options, exchangeUri: cluster.uri });
+    try {
+      const alone = rig.track('alone');
+      await alone.round({ workers: 1, steps: STEPS });
+      const track = rig.track('together');
+      const happened: string[] = [];
+      const once = async (what: string, happen: () => Promise<void>) => {
+        if (happened.includes(what)) return;
+        happened.push(what);
+        await happen();
+      };
+      const put = rig.exchange.putValue.bind(rig.exchange);
+      jest.spyOn(rig.exchange, 'putValue').mockImplementation(async (name, ...rest) => {
+        await put(name, ...rest);
+        const key = new RedisKeys('', 0).head(name);
+        const home = cluster.masterOf(key);
+        if (/\/steps\/4\/params\//.test(name))
+          await once('moved', () =>
+            cluster.moveSlot(
+              slotOf(key),
+              cluster.masters.find((master) => master !== home)!,
+            ),
+          );
+        if (/\/steps\/8\/params\//.test(name))
+          await once('killed', async () => {
+            await home.kill();
+            await home.start();
+          });
+      });
+      await track.round({ workers: WORKERS, steps: STEPS });
+      expect(happened).toEqual(['moved', 'killed']);
+      expect(await track.weightsSha256()).toBe(await alone.weightsSha256());
+    } finally {
+      await rig.close();
+      await cluster.stop();
     }
   });
 });

@@ -15,7 +15,7 @@ const range = (start: number) => ({ start, end: start + 64 });
 const partial = (step: number, node: number, start = 0) => objectNames.partial(id, step, { start: node, end: node + 1 }, range(start));
 const params = (step: number, start = 0) => objectNames.params(id, step, range(start));
 
-describe.each(Object.keys(exchanges))('exchanges', (scheme) => {
+describe.each(Object.keys({ ...exchanges, ...exchangePlaces }))('exchanges', (scheme) => {
   const place = exchangePlaces[scheme];
   if (place === undefined) {
     it(`has a place for ${scheme}: in test/storage/places.ts`, () => expect(Object.keys(exchangePlaces)).toContain(scheme));

@@ -7,8 +7,9 @@ import { requireBackend, type Backend } from '../support/require';
 import { s3Server, startVersitygw } from '../support/versitygw';
 import { fullPath, pathOfName } from '../../storage/inbox-paths';
 import { RedisKeys } from '../../storage/redis/redis-keys';
-import { parseRedisUri } from '../../storage/redis/redis-uri';
+import { parseRedisUri, redisServersIn } from '../../storage/redis/redis-uri';
 import { parseHybridUri } from '../../storage/hybrid-exchange';
+import { startRedisCluster } from '../support/redis-cluster';
 import { redisServer, startRedis, type RedisServer } from '../support/redis';
 
 /** Somewhere that a back end can keep its bytes during a test file, and a way to damage them behind its back. */
@@ -46,7 +47,7 @@ function folderPlace(parent: string, scheme: string, pathOf: (root: string, name
   };
 }
 
-/** By scheme: the conformance suites fail for a back end of storage/index.ts that has no place here. */
+/** By scheme, and what else a scheme can be: the conformance suites fail for a back end of storage/index.ts that has no place here. */
 const s3Places = (keyOf: (name: string) => string): Backend<() => Promise<Place>> => ({
   found: s3Server.found === undefined ? undefined : () => s3Place(s3Server.found ?? '', keyOf),
   describe: (title, tests) => s3Server.describe(title, (binary) => tests(() => s3Place(binary, keyOf))),
@@ -67,6 +68,9 @@ export const exchangePlaces: Readonly<Record<string, Backend<() => Promise<Place
   redis: redisPlace(({ uri }) => uri),
   rediss: redisPlace(({ tlsUri }) => tlsUri ?? ''),
   'redis+unix': redisPlace(({ unixUri }) => unixUri),
+  'redis, 2 servers': shardsPlace(),
+  'redis+cluster': clusterPlace({ masters: 3, tls: false }),
+  'rediss+cluster': clusterPlace({ masters: 1, tls: true }),
   s3: s3Places((name) => fullPath('', pathOfName(name))),
   hybrid: hybridPlace(),
 };
@@ -80,19 +84,59 @@ function redisPlace(uriOf: (server: RedisServer) => string): Backend<() => Promi
       answerMs: 15,
       clockMs: 0,
       uri: () => `${uriOf(server)}${uriOf(server).includes('?') ? '&' : '?'}prefix=store-${count++}`,
-      async damage(uri, name, change) {
-        const { prefix, database } = parseRedisUri(uri);
-        const key = new RedisKeys(prefix, database).head(name);
-        const value = (await server.run('GET', key)) as Buffer;
-        await server.run('SET', key, [change(value)], 'KEEPTTL');
-      },
+      damage: damageAt([server]),
       close: () => server.stop(),
     };
   };
+  return onRedis(open);
+}
+
+function onRedis(open: (binary: string) => Promise<Place>): Backend<() => Promise<Place>> {
   return {
     found: redisServer.found === undefined ? undefined : () => open(redisServer.found ?? ''),
     describe: (title, tests) => redisServer.describe(title, (binary) => tests(() => open(binary))),
   };
+}
+
+function damageAt(servers: readonly Pick<RedisServer, 'run'>[]): Place['damage'] {
+  return async (uri, name, change) => {
+    const { prefix, database } = parseRedisUri(redisServersIn(uri)[0]!);
+    const key = new RedisKeys(prefix, database).head(name);
+    for (const server of servers) {
+      const value = await server.run('GET', key).catch(() => null); // another node's
+      if (Buffer.isBuffer(value)) await server.run('SET', key, [change(value)], 'KEEPTTL');
+    }
+  };
+}
+
+function shardsPlace(): Backend<() => Promise<Place>> {
+  return onRedis(async (binary) => {
+    const servers = [await startRedis(binary), await startRedis(binary)];
+    let count = 0;
+    return {
+      manyNames: 2_000,
+      answerMs: 15,
+      clockMs: 0,
+      uri: () => `redis://${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}?prefix=store-${count++}`,
+      damage: damageAt(servers),
+      close: async () => void (await Promise.all(servers.map((server) => server.stop()))),
+    };
+  });
+}
+
+function clusterPlace(options: { masters: number; tls: boolean }): Backend<() => Promise<Place>> {
+  return onRedis(async (binary) => {
+    const cluster = await startRedisCluster(binary, options);
+    let count = 0;
+    return {
+      manyNames: 2_000,
+      answerMs: 15,
+      clockMs: 0,
+      uri: () => `${cluster.uri}${cluster.uri.includes('?') ? '&' : '?'}prefix=store-${count++}`,
+      damage: damageAt(cluster.masters),
+      close: () => cluster.stop(),
+    };
+  });
 }
 
 /** Redis, with files as the lasting one: S3 has the suite for itself. */

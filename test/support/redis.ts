@@ -108,5 +108,16 @@ function tlsArguments(folder: string, port: number): string[] {
   execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', key, '-out', certificate, ...subject], {
     stdio: 'pipe',
   });
-  return ['--tls-port', String(port), '--tls-cert-file', certificate, '--tls-key-file', key, '--tls-auth-clients', 'no'];
+  return [
+    '--tls-port',
+    String(port),
+    '--tls-cert-file',
+    certificate,
+    '--tls-ca-cert-file',
+    certificate,
+    '--tls-key-file',
+    key,
+    '--tls-auth-clients',
+    'no',
+  ];
 }
