@@ -7,18 +7,22 @@ import { findRecord, readRecord } from './records';
 const MANIFEST = /\/rounds\/\d+\/manifest$/;
 const CHECKPOINT = /\/checkpoints\/\d+\//;
 
-export function createCleanupActivities({ store, exchange }: EngineDependencies) {
+export function createCleanupActivities({ store, exchanges }: EngineDependencies) {
   return {
     /**
-     * Deletes what an ended run no longer needs: all of it from the exchange, and the checkpoints that no manifest names. Run at
+     * Deletes what an ended run no longer needs: all of it from the exchanges, and the checkpoints that no manifest names. Run at
      * the end, and again when the last instance must have ended, since one that is overtaken still writes.
      * @returns how many objects were deleted; nothing of a run that has been resumed meanwhile
      */
     async cleanRun({ run, endedAtMs }: { run: string; endedAtMs: number }): Promise<number> {
       const record = await findRecord(store, RunRecord, names.record(run));
       if (record && record.status === 'running' && record.updatedAtMs > endedAtMs) return 0;
-      const volatile = await exchange.list(names.run(run));
-      await exchange.delete(volatile);
+      const volatile: string[] = [];
+      for (const exchange of exchanges) {
+        const found = await exchange.list(names.run(run));
+        await exchange.delete(found);
+        volatile.push(...found);
+      }
       const durable = await store.list(names.run(run));
       const checkpoints = durable.filter((name) => CHECKPOINT.test(name));
       if (checkpoints.length === 0) return volatile.length;

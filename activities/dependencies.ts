@@ -8,7 +8,10 @@ import type { ObjectStore } from '../storage/object-store';
 /** The world that activities act on: real in worker/, with a short time limit or a fault plan in tests. */
 export interface EngineDependencies {
   readonly store: ObjectStore;
-  readonly exchange: Exchange;
+  /** At least one, and at most one of a kind: the scheduler chooses among them. */
+  readonly exchanges: readonly Exchange[];
+  /** What one Redis server is rented for while rounds run over it; 0 where it runs anyway. */
+  readonly redisUsdPerHour: number;
   readonly platform: FunctionPlatform;
   /** Whether the namespace knows smlt's search attributes. */
   readonly searchAttributes: boolean;

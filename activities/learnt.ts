@@ -1,10 +1,10 @@
 import type { PrepareAnswer } from '../contracts/functions';
+import { exchangeKindOf } from '../contracts/exchange';
 import { names } from '../contracts/names';
 import { Learnt, type Observation } from '../contracts/scheduling';
 import { compactObservations } from '../scheduler';
 import { sha256Hex } from '../storage/digest';
 import type { EngineDependencies } from './dependencies';
-import { exchangeKind } from './exchange-kind';
 import { encodeRecord, findRecord } from './records';
 
 const PLACE_DIGITS = 16;
@@ -21,10 +21,11 @@ export function createLearntActivities(engine: EngineDependencies) {
   };
 }
 
-/** Times hold where they were seen: the same platform, as many cores, the same kind of exchange. */
-function learntName({ platform, exchange }: EngineDependencies, programDigest: string): string {
+/** Times hold where they were seen: the same platform, as many cores, the same kinds of exchange. */
+function learntName({ platform, exchanges }: EngineDependencies, programDigest: string): string {
   const { prices, limits } = platform;
-  const place = { prices, totalCores: Number.isFinite(limits.totalCores) ? limits.totalCores : null, exchange: exchangeKind(exchange.uri) };
+  const exchange = exchanges.map(({ uri }) => exchangeKindOf(uri)).join('+');
+  const place = { prices, totalCores: Number.isFinite(limits.totalCores) ? limits.totalCores : null, exchange };
   return names.learnt(programDigest, sha256Hex(encodeRecord(place)).slice(0, PLACE_DIGITS));
 }
 /** What another run has seen of this program, where this one runs. */

@@ -7,7 +7,7 @@ import { LOSS_WINDOW } from '../contracts/step-names';
 import { groupsFor } from '../scheduler';
 import { defined } from './defined';
 import type { EngineDependencies } from './dependencies';
-import { exchangeKind } from './exchange-kind';
+import { exchangeFor } from './exchanges';
 import { checkpointOf, readManifest } from './rounds';
 import type { NextQuestion } from './scheduling-question';
 import { keptStep } from './validation';
@@ -17,17 +17,19 @@ const TIMES = { waitMs: 1_000, giveUpMs: 30_000, lookMs: 1_000, marginMs: 5_000 
 
 /** A decision as the functions read it: which steps, from which state, cut how. */
 export async function planOf(
-  { store, exchange, platform }: EngineDependencies,
+  engine: EngineDependencies,
   question: NextQuestion,
   context: TrackContext,
   { allocation, reason }: Decision & { kind: 'run' | 'probe' },
 ): Promise<RoundPlan> {
+  const { store, platform } = engine;
   const { job, program, recipeBody } = context;
   const { run, track, recipe, round, step, untilStep, pauseAtStep = Infinity, from } = question;
   const { topology, groups: fixed, compression } = job.synchronization;
   const { lanes } = recipeBody;
   const { paramCount, bufferCount } = program;
-  const exchanged = { exchange: exchangeKind(exchange.uri), topology, groups: fixed, compression, lanes, paramCount, bufferCount };
+  const { exchange, option } = exchangeFor(engine, job, allocation);
+  const exchanged = { exchange: option.kind, shards: option.shards, topology, groups: fixed, compression, lanes, paramCount, bufferCount };
   const groups = groupsFor(exchanged, allocation.workers);
   const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
   // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
@@ -67,6 +69,7 @@ export async function planOf(
     reason,
     ...defined({ keepStep: await keptStep(store, question, question.earlyStopping) }),
     ...(program.python && { python: program.python }),
+    ...(option.usdPerHour > 0 && { exchangeUsdPerHour: option.usdPerHour }),
   };
 }
 

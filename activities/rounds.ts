@@ -10,6 +10,7 @@ import type { Exchange } from '../storage/exchange';
 import type { ObjectStore } from '../storage/object-store';
 import { sha256Hex } from '../storage/digest';
 import type { EngineDependencies } from './dependencies';
+import { exchangeAt } from './exchanges';
 import { encodeRecord, decodeRecord, findRecord, readRecord } from './records';
 
 /** What a workflow learns of a committed round. */
@@ -24,7 +25,7 @@ const BYTES = Float32Array.BYTES_PER_ELEMENT;
 /** Losses of one stretch of steps. */
 export const CurveChunk = z.object({ first: z.int(), losses: z.array(z.number().nullable()) });
 
-export function createRoundActivities({ store, exchange }: EngineDependencies) {
+export function createRoundActivities({ store, exchanges }: EngineDependencies) {
   return {
     /** Publishes a round, which counts from this write on. Safe to repeat and to race: the first writer wins. */
     async commitRound(round: Round): Promise<Committed> {
@@ -32,7 +33,7 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
       const stored = await findRecord(store, RoundManifest, names.manifest(round, round.round));
       const manifest = stored ?? (await decideManifest(store, await manifestAt(store, plan, plan.last)));
       await keepCurve(store, plan, manifest);
-      await sweep(exchange, store, plan, manifest);
+      await sweep(exchanges, store, plan, manifest);
       return committed(manifest);
     },
 
@@ -40,9 +41,9 @@ export function createRoundActivities({ store, exchange }: EngineDependencies) {
     async cutShort(round: Round): Promise<Committed> {
       const plan = await readRecord(store, RoundPlan, names.plan(round, round.round));
       const stored = await findRecord(store, RoundManifest, names.manifest(round, round.round));
-      const manifest = stored ?? (await decideManifest(store, await rescueNewest(store, exchange, plan)));
+      const manifest = stored ?? (await decideManifest(store, await rescueNewest(store, exchangeAt({ exchanges }, plan.exchangeUri), plan)));
       await keepCurve(store, plan, manifest);
-      await sweep(exchange, store, plan, manifest);
+      await sweep(exchanges, store, plan, manifest);
       return committed(manifest);
     },
 
@@ -173,9 +174,14 @@ async function keepCurve(store: ObjectStore, plan: RoundPlan, manifest: RoundMan
 }
 
 /** Deletes what no later step needs. Never touches the manifest's step or later, so it may run late or twice. */
-async function sweep(exchange: Exchange, store: ObjectStore, plan: RoundPlan, manifest: RoundManifest): Promise<void> {
-  const live = await exchange.list(names.steps(plan));
-  await exchange.delete(live.filter((name) => Number(name.slice(names.steps(plan).length).split('/')[0]) < manifest.step));
+async function sweep(exchanges: readonly Exchange[], store: ObjectStore, plan: RoundPlan, manifest: RoundManifest): Promise<void> {
+  // All of them: the round before may have gone over another one.
+  await Promise.all(
+    exchanges.map(async (exchange) => {
+      const live = await exchange.list(names.steps(plan));
+      await exchange.delete(live.filter((name) => Number(name.slice(names.steps(plan).length).split('/')[0]) < manifest.step));
+    }),
+  );
   const start = checkpointOf(manifest);
   const kept = start.kind === 'stored' ? start.step : manifest.step;
   const old = (await store.list(names.track(plan))).filter((name) => {

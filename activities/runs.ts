@@ -8,6 +8,7 @@ import { changeRecord, RunRecord, type RecordChange } from '../contracts/pipelin
 import { durationMs, nanoUsd } from '../contracts/units';
 import { sha256Hex } from '../storage/digest';
 import type { EngineDependencies } from './dependencies';
+import { exchangeOptions } from './exchanges';
 import { decodeRecord, encodeRecord, findRecord } from './records';
 
 /** A job as it was started, or resumed, and what its goal came to then. */
@@ -26,12 +27,14 @@ export interface RunOpening {
   readonly notices: readonly string[];
 }
 
-export function createRunActivities({ store, platform, searchAttributes }: EngineDependencies) {
+export function createRunActivities(engine: EngineDependencies) {
+  const { store, platform, searchAttributes } = engine;
   return {
     /** Takes the run's id, or finds what was started under it. @throws `RunExists` when it was another job, `InvalidSpec` when its deadline has passed */
     async openRun({ run, job, resume, nowMs }: { run: string; job: Job; resume: boolean; nowMs: number }): Promise<RunOpening> {
       checkRunId(run);
       checkAllocation(job);
+      exchangeOptions(engine, job); // refuses what is not there
       const first = names.spec(run, 0);
       const mine = { formatVersion: 1, job, startedAtMs: nowMs, deadlineAtMs: deadlineOf(job, nowMs) } as const;
       if (mine.deadlineAtMs !== null && mine.deadlineAtMs <= nowMs && !resume)

@@ -6,7 +6,7 @@ import { mostRoundSteps } from '../contracts/round-length';
 import { localStepBytes } from '../contracts/synchronization';
 import { defined } from './defined';
 import type { EngineDependencies } from './dependencies';
-import { exchangeKind } from './exchange-kind';
+import { exchangeOptions } from './exchanges';
 import { roundBounds } from './round-plan';
 import type { NextQuestion } from './scheduling-question';
 
@@ -14,12 +14,12 @@ import type { NextQuestion } from './scheduling-question';
 const MAX_SWITCHES = 12;
 
 /** A round's question in the scheduler's own words. */
-export function schedulerInput({ platform, exchange }: EngineDependencies, question: NextQuestion, context: TrackContext) {
+export function schedulerInput(engine: EngineDependencies, question: NextQuestion, context: TrackContext) {
   const { job, program, recipeBody } = context;
   const { grant, wholeGoal, accepted, switches, nowMs, spentNanoUsd, step, current, observations, phase, probesLeft, forbidden } = question;
   const { untilStep, plannedStep = untilStep, openEnded } = question;
   const minimize = minimizeOf(job.goal);
-  const { limits, prices } = platform;
+  const { limits, prices } = engine.platform;
   const minWorkers = job.allocation.minWorkers ?? 1;
   const heldBackBytes = laneStateBytes(recipeBody.compression, program.paramCount, Math.ceil(recipeBody.lanes / minWorkers));
   const laneBytes = heldBackBytes + localStepBytes(recipeBody.localSteps, program.paramCount);
@@ -57,7 +57,7 @@ export function schedulerInput({ platform, exchange }: EngineDependencies, quest
       totalCores: limits.totalCores,
     },
     prices,
-    exchange: exchangeKind(exchange.uri),
+    exchanges: exchangeOptions(engine, job),
     topology: job.synchronization.topology,
     ...defined({ groups: job.synchronization.groups }),
     ...defined({ compression: recipeBody.compression }),

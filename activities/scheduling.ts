@@ -43,7 +43,7 @@ function promiseOf({ spentNanoUsd, nowMs }: NextQuestion, { prediction }: Decisi
     finishAtMsP95: Math.ceil(nowMs + prediction.remainingMs.p95),
   };
 }
-const roundOf = ({ run, track, recipe, round, first, last, allocation, reason, python }: RoundPlan): Round => ({
+const roundOf = ({ run, track, recipe, round, first, last, allocation, reason, python, exchangeUsdPerHour }: RoundPlan): Round => ({
   run,
   track,
   recipe,
@@ -53,4 +53,5 @@ const roundOf = ({ run, track, recipe, round, first, last, allocation, reason, p
   allocation,
   reason,
   ...(python && { python }),
+  ...(exchangeUsdPerHour !== undefined && { exchangeUsdPerHour }),
 });

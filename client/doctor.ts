@@ -1,3 +1,4 @@
+import { exchangeUrisOf } from '../contracts/exchange';
 import { randomUUID } from 'node:crypto';
 import { execFile } from 'node:child_process';
 import { existsSync, statfsSync } from 'node:fs';
@@ -83,8 +84,8 @@ export async function examine(home: Home, environment: Readonly<Record<string, s
     if (Buffer.from(read).toString() !== 'smlt') throw new Error(`${uri} gave back other bytes than were written`);
     return `${uri} takes and gives bytes`;
   });
-  const exchangeUri = environment['SMLT_EXCHANGE_URI'] || running?.exchangeUri;
-  if (exchangeUri)
+  const setting = environment['SMLT_EXCHANGE_URI'] || running?.exchangeUri;
+  for (const exchangeUri of setting ? exchangeUrisOf(setting) : [])
     await look('exchange', 'broken', async () => {
       const exchange = await openExchange(exchangeUri);
       try {

@@ -30,6 +30,12 @@ export function addBills(a: Bill, b: Bill): Bill {
 /** `estimatedNanoUsd` is the part of the total that nobody measured, not an extra. */
 export const totalNanoUsd = (bill: Bill): number => bill.computeNanoUsd + bill.requestsNanoUsd + bill.storeNanoUsd;
 
+/** What renting an exchange for so long comes to: a price of the store, as requests to it are. */
+export const rentBill = (usdPerHour: number, durationMs: number): Bill => ({
+  ...noBill,
+  storeNanoUsd: Math.ceil((usdPerHour * 1e9 * durationMs) / 3_600_000),
+});
+
 /** Spend by stage. */
 export const Ledger = z.partialRecord(Stage, Bill);
 export type Ledger = z.output<typeof Ledger>;

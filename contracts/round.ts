@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Allocation } from './allocation';
 import { Compression } from './compression';
 import { PrepareAnswer, PythonRuntime } from './functions';
 import { BatchSchedule } from './batch-size';
@@ -8,13 +9,11 @@ import { Optimizer, WeightAverage } from './optimizer';
 import { Schedule } from './schedule';
 import { LocalSteps, Topology } from './synchronization';
 
+export { Allocation };
+
 const Step = z.int().min(0);
 const Digest = z.string().min(8);
 const Borders = z.array(z.int().min(0)).min(2);
-
-/** What the scheduler decides: how many functions of what size, and how many steps they run as one batch of activities. */
-export const Allocation = z.object({ workers: z.int().min(1), memoryMib: z.int().min(128), steps: z.int().min(1) });
-export type Allocation = z.output<typeof Allocation>;
 
 /** Who does what: worker w drives lanes [laneBorders[w], laneBorders[w+1]) and owns elements [rangeBorders[w], rangeBorders[w+1]). */
 export const Cut = z.object({ laneBorders: Borders, rangeBorders: Borders });
@@ -87,6 +86,8 @@ export const RoundPlan = z.object({
   reason: z.string(),
   /** A step whose checkpoint is kept beside the newest: the best one so far. */
   keepStep: Step.optional(),
+  /** Rent of the exchange while the round runs; left out: none. */
+  exchangeUsdPerHour: z.number().positive().optional(),
   /** What its functions run on, where the program is Python code. */
   python: PythonRuntime.optional(),
 });
@@ -107,6 +108,8 @@ export const Round = z.object({
   allocation: Allocation,
   reason: z.string(),
   python: PythonRuntime.optional(),
+  /** Rent of the exchange while the round runs; left out: none. */
+  exchangeUsdPerHour: z.number().positive().optional(),
 });
 export type Round = z.output<typeof Round>;
 

@@ -1,8 +1,11 @@
 import { z } from 'zod';
 import { Compression } from './compression';
+import { ExchangeKind, ExchangeOption } from './exchange';
 import { Minimize } from './goal';
 import { Allocation } from './round';
 import { Topology } from './synchronization';
+
+export { ExchangeKind };
 
 const Ms = z.number().min(0);
 const NanoUsd = z.number().min(0);
@@ -78,10 +81,6 @@ export const AllocationBounds = z.object({
 });
 export type AllocationBounds = z.output<typeof AllocationBounds>;
 
-/** Where functions exchange partials and parameters: it sets latency and bandwidth. */
-export const ExchangeKind = z.enum(['files', 'redis', 's3']);
-export type ExchangeKind = z.output<typeof ExchangeKind>;
-
 /** What a program's runs have seen, kept in the object store for the next one. */
 export const Learnt = z.object({ formatVersion: z.literal(1), run: z.string(), observations: z.array(Observation) });
 export type Learnt = z.output<typeof Learnt>;
@@ -95,7 +94,7 @@ export const Forbidden = z.object({
   memoryMibBelow: z.int().optional(),
   workersAbove: z.int().optional(),
   /** Functions of these shapes met the time limit before their first step was done: no shape with as few workers and as little memory is tried. */
-  tooSlow: z.array(z.object({ workers: z.int().min(1), memoryMib: z.int().min(1) })).optional(),
+  tooSlow: z.array(z.object({ workers: z.int().min(1), memoryMib: z.int().min(1), exchange: ExchangeKind.optional() })).optional(),
 });
 export type Forbidden = z.output<typeof Forbidden>;
 
@@ -140,6 +139,8 @@ export const DecisionInput = z.object({
   bounds: AllocationBounds,
   prices: Prices,
   exchange: ExchangeKind.default('files'),
+  /** A choice of exchanges; what names none in its allocation was over the first. Left out: `exchange` alone. */
+  exchanges: z.array(ExchangeOption).min(1).optional(),
   topology: Topology.default('scatter-reduce'),
   /** Fixed by the job; left out, they follow from the number of workers. */
   groups: z.int().min(1).optional(),

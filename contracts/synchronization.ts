@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Compression } from './compression';
+import { ExchangeKind } from './exchange';
 
 /**
  * Who adds gradients up and who updates what, in a step (docs/synchronisation.md). Weights have the same bits whichever it is.
@@ -26,12 +27,14 @@ const Parts = z.int('expected a whole number').min(1, 'expected at least 1');
 export const LocalSteps = z.strictObject({ steps: Parts, learningRate: z.number().positive('expected more than 0') });
 export type LocalSteps = z.output<typeof LocalSteps>;
 
-/** How workers exchange gradients and parameters. All but topology and groups is a part of the recipe: it changes values. */
+/** How workers exchange gradients and parameters. All but topology, groups and exchanges is a part of the recipe: it changes values. */
 export const Synchronization = z
   .strictObject({
     topology: Topology.default('scatter-reduce'),
     /** Workers add gradients up in so many groups before owners do; left out: the scheduler chooses. */
     groups: z.int('expected a whole number').min(1, 'expected at least 1').max(1_024, 'expected at most 1,024').optional(),
+    /** What may be exchanged over, of the deployment's exchanges; left out: any of them. Changes no value. */
+    exchanges: z.array(ExchangeKind).min(1, 'expected at least one; leave it out to allow all').optional(),
     /** Left out: gradients are exchanged as they are. */
     compression: Compression.optional(),
     /** A lane computes its share of a batch in so many micro-batches, one after the other: less memory, the same update. */

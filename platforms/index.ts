@@ -6,7 +6,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { SmltError } from '../contracts/errors';
 import { refusedOrUnavailable } from './lambda/failures';
 import { LambdaPlatform, type FunctionCode } from './lambda/lambda-platform';
-import { listPrices } from './lambda/prices';
+import { listPrices, pricesOf } from './lambda/prices';
 import { CODE_BUCKET } from './local-lambda/code-store';
 import type { FunctionPlatform, PlatformLimits } from './platform';
 
@@ -48,7 +48,7 @@ export async function openPlatform(options: OpenPlatformOptions): Promise<Functi
     client,
     limits: await limitsOf(client, local, options.limits ?? {}),
     // The embedded server charges nothing; its totals are what x86 functions would cost, on every machine alike.
-    prices: local ? listPrices.x64 : listPrices[architecture],
+    prices: local ? listPrices.x64 : pricesOf(regionOf(options), architecture, process.env),
     roleArn: roleArn ?? LOCAL_ROLE,
     zipPath,
     codeSha256,
@@ -61,13 +61,15 @@ export async function openPlatform(options: OpenPlatformOptions): Promise<Functi
   });
 }
 
+const regionOf = ({ region }: { region?: string | undefined }) => region ?? process.env['AWS_REGION'] ?? 'us-east-1';
+
 /** A client for calls that last minutes: no time-outs of its own, no retries, connections kept and as many as needed. */
 export function openLambdaClient({ endpoint, region }: Pick<OpenPlatformOptions, 'endpoint' | 'region'>): LambdaClient {
   // The SDK's version is pinned, so what it says about Node's is said to us, not to whoever runs smlt.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const agent = { keepAlive: true, keepAliveMsecs: 30_000, maxSockets: MAX_SOCKETS };
   return new LambdaClient({
-    region: region ?? process.env['AWS_REGION'] ?? 'us-east-1',
+    region: regionOf({ region }),
     maxAttempts: 1,
     ...(endpoint === undefined ? {} : { endpoint, credentials: { accessKeyId: 'smlt', secretAccessKey: 'local' } }),
     requestHandler: new NodeHttpHandler({

@@ -1,5 +1,6 @@
 import type { DecisionInput } from '../contracts/scheduling';
 import { KNEE_MEMORY_SHARE, MAX_VCPUS, MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
+import { exchangesOf } from './exchanges';
 import { estimatedMemoryMib, mostWorkers, type Shape } from './model/workload';
 
 /** A program that threads speed up this much may use all the vCPUs there are. */
@@ -24,12 +25,17 @@ export function candidatesOf(input: DecisionInput): Shape[] {
       // Beyond the cores that exist, one more worker only waits for the others.
       const coresUsed = workers * Math.min(1, memoryMib / MIB_PER_VCPU);
       if (workers > fewest && coresUsed > bounds.totalCores + 1e-9) continue;
-      if (forbidden.tooSlow?.some((slow) => workers <= slow.workers && memoryMib <= slow.memoryMib)) continue;
-      shapes.push({ workers, memoryMib });
+      for (const over of exchangesOf(input)) {
+        const shape = { workers, memoryMib, ...over };
+        if (!forbidden.tooSlow?.some((slow) => isSmaller(shape, slow))) shapes.push(shape);
+      }
     }
   }
   return shapes;
 }
+
+const isSmaller = (shape: Shape, slow: Shape): boolean =>
+  shape.workers <= slow.workers && shape.memoryMib <= slow.memoryMib && (slow.exchange === undefined || shape.exchange === slow.exchange);
 
 function memorySizes({ bounds, current }: DecisionInput): number[] {
   if (bounds.memoryMib !== undefined) return [bounds.memoryMib];

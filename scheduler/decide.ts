@@ -1,3 +1,4 @@
+import { sameShape, shapeKey } from '../contracts/allocation';
 import { objectiveOf } from '../contracts/goal';
 import { parseWith } from '../contracts/job';
 import { DecisionInput, type Decision, type DecisionRequest, type NearestGoals } from '../contracts/scheduling';
@@ -15,6 +16,7 @@ import {
   SHORTEST_ROUND_MS,
 } from './constants';
 import { followDrifts } from './drift';
+import { nameExchanges } from './exchanges';
 import { planContextOf, planOf, withSteps, type Plan } from './plan';
 import { bindingTerm, explainProbe, explainRun } from './reason';
 import { formatCount, formatDuration, formatMib, formatShape, formatUsd } from './words';
@@ -30,7 +32,7 @@ const REFUSE_UNTIL_ROUNDS = 2;
  * @throws {SmltError} `InvalidSpec` when an observation or a bound is not valid
  */
 export function decideNext(request: DecisionRequest): Decision {
-  const told = parseWith(DecisionInput, request, 'the scheduler’s input');
+  const told = nameExchanges(parseWith(DecisionInput, request, 'the scheduler’s input'));
   const { observations, newest: drift } = followDrifts(told.observations);
   const input = { ...told, observations };
   const { goal, nowMs, remainingSteps, phase } = input;
@@ -62,7 +64,7 @@ export function decideNext(request: DecisionRequest): Decision {
     if ('kind' in affordable) return affordable;
     return { kind: 'probe', allocation: affordable.allocation, prediction: affordable.prediction, reason: probe.reason };
   }
-  const current = plans.find((plan) => plan.allocation.workers === input.current?.workers && plan.allocation.memoryMib === input.current.memoryMib);
+  const current = plans.find((plan) => input.current && sameShape(plan.allocation, input.current));
   const chosen = current && !worthSwitching(current, target, input.switches) ? current : target;
   const affordable = fitSpend(withDeadline(chosen, input), plans, input, nearest);
   if ('kind' in affordable) return affordable;
@@ -113,9 +115,9 @@ function nextProbe(
     wholeGoal?.budgetNanoUsd === undefined ? Infinity : PROBE_SPEND_SHARE * wholeGoal.budgetNanoUsd - spentNanoUsd,
   );
   const incumbent = incumbentOf(plans, goal.minimize) ?? target;
-  const seen = new Set(observations.map(({ allocation }) => `${allocation.workers}x${allocation.memoryMib}`));
+  const seen = new Set(observations.map(({ allocation }) => shapeKey(allocation)));
   const scored = plans
-    .filter(({ allocation }) => !seen.has(`${allocation.workers}x${allocation.memoryMib}`))
+    .filter(({ allocation }) => !seen.has(shapeKey(allocation)))
     .map((plan) => {
       const probe = asProbe(plan, mostSteps);
       const { steps } = probe.allocation;

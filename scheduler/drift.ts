@@ -1,3 +1,4 @@
+import { shapeKey } from '../contracts/allocation';
 import type { Observation } from '../contracts/scheduling';
 import { DRIFT_BASELINE_ROUNDS, DRIFT_MOST_OF_ROUND, DRIFT_NOISE, DRIFT_SLACK, DRIFT_STEADY_ROUNDS, DRIFT_THRESHOLD, MOVED_SHARE } from './constants';
 import { median } from './normal';
@@ -25,8 +26,7 @@ export function cumulativeSumAlarm(values: readonly number[]): { at: number } | 
   return undefined;
 }
 
-const sameShape = (a: Observation, b: Observation) =>
-  a.allocation.workers === b.allocation.workers && a.allocation.memoryMib === b.allocation.memoryMib && a.batchSize === b.batchSize;
+const sameShape = (a: Observation, b: Observation) => shapeKey(a.allocation) === shapeKey(b.allocation) && a.batchSize === b.batchSize;
 
 /**
  * Whether the newest allocation's rounds have left its own first rounds behind. The prediction is no yardstick:
@@ -99,14 +99,19 @@ export function followDrifts(observations: readonly Observation[]): { observatio
     const drift = findDrift(followed);
     if (drift === undefined) continue;
     newest = drift;
-    followed = followed.map((each) => (each.round < drift.sinceRound ? moved(each, drift) : each));
+    followed = followed.map((each) => (each.round < drift.sinceRound ? moved(each, drift, observation) : each));
   }
   return { observations: followed, newest };
 }
 
-const moved = (observation: Observation, { computeRatio, syncRatio }: Drift): Observation => {
+const moved = (observation: Observation, { computeRatio, syncRatio }: Drift, seenAt: Observation): Observation => {
   const { compute, sync } = observation.movedSince ?? { compute: 1, sync: 1 };
-  return { ...observation, movedSince: { compute: compute * movedRatio(computeRatio), sync: sync * movedRatio(syncRatio) } };
+  // What happened to one exchange tells nothing of another.
+  const isSameExchange = observation.allocation.exchange === seenAt.allocation.exchange;
+  return {
+    ...observation,
+    movedSince: { compute: compute * movedRatio(computeRatio), sync: isSameExchange ? sync * movedRatio(syncRatio) : sync },
+  };
 };
 
 /** The border, from `first` to `last`, that leaves two level stretches with the least squares around their means. */

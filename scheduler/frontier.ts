@@ -3,6 +3,7 @@ import { parseWith } from '../contracts/job';
 import { DecisionInput, type DecisionRequest, type Prediction } from '../contracts/scheduling';
 import { candidatesOf } from './candidates';
 import { followDrifts } from './drift';
+import { nameExchanges } from './exchanges';
 import { planContextOf, planOf } from './plan';
 
 /**
@@ -10,7 +11,7 @@ import { planContextOf, planOf } from './plan';
  * @throws {SmltError} `InvalidSpec` when an observation or a bound is not valid
  */
 export function predictFrontier(request: DecisionRequest): { allocation: Allocation; prediction: Prediction }[] {
-  const told = parseWith(DecisionInput, request, 'the scheduler’s input');
+  const told = nameExchanges(parseWith(DecisionInput, request, 'the scheduler’s input'));
   const input = { ...told, observations: followDrifts(told.observations).observations };
   const context = planContextOf(input);
   const plans = candidatesOf(input)

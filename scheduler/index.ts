@@ -11,5 +11,6 @@ export { Trial } from './optimizer/trial';
 export { Space, SpaceOption } from './optimizer/space';
 export { judgeCurve, bestPoint, type EndRules, type Verdict } from './curve/judge';
 export { groupsFor, type Exchanged } from './model/traffic';
+export { formatExchange } from './words';
 export { predictFrontier } from './frontier';
 export { findDrift, followDrifts, type Drift } from './drift';

@@ -1,3 +1,4 @@
+import { shapeKey } from '../contracts/allocation';
 import { Observation, type StepParts } from '../contracts/scheduling';
 import { parseWith } from '../contracts/job';
 import { followDrifts } from './drift';
@@ -26,7 +27,7 @@ function compact(observations: readonly Observation[], whole: number): Observati
   for (const observation of observations.slice(0, border)) {
     const { allocation, cold, batchSize, movedSince } = observation;
     // Means across a drift would speak of no time at all.
-    const key = `${allocation.workers}x${allocation.memoryMib} of ${batchSize}${cold ? ' cold' : ''} ${movedSince?.compute} ${movedSince?.sync}`;
+    const key = `${shapeKey(allocation)} of ${batchSize}${cold ? ' cold' : ''} ${movedSince?.compute} ${movedSince?.sync}`;
     const before = merged.get(key);
     merged.delete(key); // the newest comes last
     merged.set(key, before === undefined ? observation : merge(before, observation));

@@ -42,7 +42,7 @@ export function fitOverheads(workload: Workload, observations: readonly Observat
   const [turnNanoUsd, billedStretch] = fitLine(
     done.map(({ allocation, billedNanoUsd, initMs, steps, stepMs }) => {
       const perMs = nanoUsdPerMs(allocation.memoryMib, prices);
-      const requests = (steps * exchangeNanoUsd(workload, allocation.workers, prices)) / allocation.workers;
+      const requests = (steps * exchangeNanoUsd(workload, allocation, prices)) / allocation.workers;
       return { x: steps * stepMs * perMs, y: Math.max(0, billedNanoUsd / allocation.workers - initMs * perMs - requests) };
     }),
     Math.max(turnPrior, 1),

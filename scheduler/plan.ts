@@ -1,9 +1,10 @@
+import { sameShape } from '../contracts/allocation';
 import { objectiveOf } from '../contracts/goal';
 import type { Allocation } from '../contracts/round';
 import type { DecisionInput, Prediction, Quantiles, ResolvedGoal } from '../contracts/scheduling';
 import { BURST_REFILL_MS, BURST_WORKERS, FUNCTION_DRAIN_MS, FUNCTION_LIMIT_MS, LIMIT_SHARE, START_SPREAD_MS_PER_WORKER } from './constants';
 import { fitPerformance, type PerformanceModel } from './model/performance';
-import { exchangeNanoUsd, workloadOf, type Shape, type Workload } from './model/workload';
+import { exchangeNanoUsd, rentNanoUsdPerMs, workloadOf, type Shape, type Workload } from './model/workload';
 import { normalCdf, Z95 } from './normal';
 import { fitOverheads, nanoUsdPerMs, type Overheads } from './overheads';
 import { stepsPerRound } from './rounds';
@@ -68,9 +69,9 @@ export function planOf(shape: Shape, { input, workload, model, overheads, limits
   const { current, remainingSteps, observations, prices, batchSize } = input;
   const predicted = model(shape);
   const logSd = Math.max(predicted.logSd, LEAST_LOG_SD);
-  const isCurrent = current?.workers === workers && current.memoryMib === memoryMib;
+  const isCurrent = current !== undefined && sameShape(current, shape);
   const seen = observations
-    .filter((o) => o.allocation.workers === workers && o.allocation.memoryMib === memoryMib && (o.batchSize ?? batchSize) === batchSize)
+    .filter((o) => sameShape(o.allocation, shape) && (o.batchSize ?? batchSize) === batchSize)
     .reduce((sum, o) => sum + o.merged, 0);
   const overheadMs = overheads.orchestrationMs + overheads.turnMs;
   const steps = stepsPerRound({ stepMs: predicted.stepMs, overheadMs, remainingSteps, roundsSeen: seen, mostSteps: input.mostRoundSteps });
@@ -86,21 +87,28 @@ export function planOf(shape: Shape, { input, workload, model, overheads, limits
   const restarts = Math.floor(stepsMs / (FUNCTION_LIMIT_MS - FUNCTION_DRAIN_MS));
   const fixedMs = rounds * overheadMs + coldMs + restarts * startMs(workers, overheads.coldStartMs);
   const perMs = nanoUsdPerMs(memoryMib, prices);
-  const requestsNanoUsd = exchangeNanoUsd(workload, workers, prices);
-  const timedNanoUsd = workers * perMs * predicted.stepMs * overheads.billedStretch;
+  const requestsNanoUsd = exchangeNanoUsd(workload, shape, prices);
+  const rentPerMs = rentNanoUsdPerMs(workload, shape);
+  const timedNanoUsd = workers * perMs * predicted.stepMs * overheads.billedStretch + rentPerMs * predicted.stepMs * overheads.stretch;
   const stepNanoUsd = timedNanoUsd + requestsNanoUsd;
   const coldNanoUsd = isCurrent ? 0 : workers * perMs * overheads.coldStartMs;
   const fixedNanoUsd =
-    remainingSteps * requestsNanoUsd + rounds * workers * overheads.turnNanoUsd + coldNanoUsd + restarts * workers * perMs * overheads.coldStartMs;
+    rentPerMs * fixedMs +
+    remainingSteps * requestsNanoUsd +
+    rounds * workers * overheads.turnNanoUsd +
+    coldNanoUsd +
+    restarts * workers * perMs * overheads.coldStartMs;
 
   const stepNanoUsdP95 = timedNanoUsd * Math.exp(Z95 * logSd) + requestsNanoUsd;
-  const roundFixedNanoUsdP95 = FIXED_P95_FACTOR * (workers * overheads.turnNanoUsd + workers * perMs * (isCurrent ? 0 : overheads.coldStartMs));
+  const roundFixedNanoUsdP95 =
+    FIXED_P95_FACTOR *
+    (workers * overheads.turnNanoUsd + workers * perMs * (isCurrent ? 0 : overheads.coldStartMs) + rentPerMs * (overheadMs + coldMs));
   const remainingMs = shifted(fixedMs, stepsMs, logSd);
   const remainingNanoUsd = shifted(fixedNanoUsd, restSteps * timedNanoUsd, logSd);
   const inTime = probabilityBelow(limits.timeMs, fixedMs, stepsMs, logSd);
   const inBudget = probabilityBelow(limits.nanoUsd, fixedNanoUsd, restSteps * timedNanoUsd, logSd);
   return {
-    allocation: { workers, memoryMib, steps },
+    allocation: { ...shape, steps },
     prediction: {
       stepMs: predicted.stepMs,
       remainingMs,

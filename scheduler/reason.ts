@@ -1,12 +1,13 @@
+import { sameShape } from '../contracts/allocation';
 import type { Minimize } from '../contracts/goal';
 import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
-import { ACCEPT_FEASIBILITY } from './constants';
+import { ACCEPT_FEASIBILITY, TIE } from './constants';
 import { best } from './choose';
 import type { Drift } from './drift';
 import { planGoalOf, violationOf, type Plan } from './plan';
 import { formatCount, formatDuration, formatShape, formatShare, formatUsd } from './words';
 
-const same = (a: Plan, b: Plan) => a.allocation.workers === b.allocation.workers && a.allocation.memoryMib === b.allocation.memoryMib;
+const same = (a: Plan, b: Plan) => sameShape(a.allocation, b.allocation);
 
 /** "2 workers of 1,769 MiB, 80 steps a round: 5.6 s and $0.0003 to go; 4 workers of 1,769 MiB would save 1.0 s but ..." */
 export function explainRun(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], input: DecisionInput, drift?: Drift): string {
@@ -72,6 +73,7 @@ function against(chosen: Plan, plans: readonly Plan[], all: readonly Plan[], { g
       minimize,
     ) ?? best(others, minimize)!;
   if (next.objective <= chosen.objective) return `${formatShape(next.allocation)} would be no better`;
+  if (next.objective < chosen.objective * (1 + TIE)) return `${formatShape(next.allocation)} would do as well`;
   const more = gainOf(next);
   return `${formatShape(next.allocation)} would ${minimize === 'time' ? `take ${more} longer` : `cost ${more} more`}`;
 }

@@ -1,3 +1,6 @@
+import type { AllocationShape } from '../contracts/allocation';
+import type { ExchangeKind } from '../contracts/exchange';
+
 /** Numbers as people read them, the same on every machine. */
 
 const grouped = (value: number, digits = 0): string => {
@@ -26,7 +29,9 @@ export function formatUsd(nanoUsd: number): string {
 
 export const formatMib = (memoryMib: number): string => `${grouped(memoryMib)} MiB`;
 export const formatCount = (count: number, noun: string): string => `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
-export const formatShape = ({ workers, memoryMib }: { workers: number; memoryMib: number }): string =>
-  `${formatCount(workers, 'worker')} of ${formatMib(memoryMib)}`;
+export const formatShape = ({ workers, memoryMib, exchange, shards }: AllocationShape): string =>
+  `${formatCount(workers, 'worker')} of ${formatMib(memoryMib)}${exchange ? ` over ${formatExchange(exchange, shards)}` : ''}`;
+export const formatExchange = (kind: ExchangeKind, shards = 1): string => `${exchangeWords[kind]}${shards > 1 ? ` in ${shards} shards` : ''}`;
+const exchangeWords: Record<ExchangeKind, string> = { files: 'files', redis: 'Redis', hybrid: 'Redis and S3', s3: 'S3' };
 /** A probability, never shown as certainty. */
 export const formatShare = (share: number): string => `${Math.min(99, Math.max(1, Math.round(share * 100)))} %`;

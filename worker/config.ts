@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
+import { exchangeUrisOf } from '../contracts/exchange';
 import { TASK_QUEUE } from '../contracts/pipeline';
 
 /** What a Temporal worker of smlt is told by its environment. */
@@ -13,7 +14,9 @@ const Environment = z.object({
   SMLT_HOME: z.string().default(join(homedir(), '.smlt')),
   /** Durable objects: `file:///path` or `s3://bucket/prefix`. */
   SMLT_STORE_URI: z.string().optional(),
+  /** One URI, or several with spaces between. */
   SMLT_EXCHANGE_URI: z.string().default('tmpfs:'),
+  SMLT_REDIS_USD_PER_HOUR: z.coerce.number().min(0).default(0),
   /** The embedded Lambda server; left out: AWS Lambda by the SDK's own configuration. */
   SMLT_LAMBDA_ENDPOINT: z.string().optional(),
   SMLT_LAMBDA_ROLE_ARN: z.string().optional(),
@@ -30,7 +33,9 @@ export interface WorkerConfig {
   readonly namespace: string;
   readonly taskQueue: string;
   readonly storeUri: string;
-  readonly exchangeUri: string;
+  readonly exchangeUris: readonly string[];
+  /** What one Redis server is rented for. */
+  readonly redisUsdPerHour: number;
   readonly lambdaEndpoint: string | undefined;
   readonly lambdaRoleArn: string | undefined;
   /** Credentials of the exchange, which functions on AWS need in their environment; by variable. */
@@ -49,7 +54,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
     namespace: env.TEMPORAL_NAMESPACE,
     taskQueue: env.SMLT_TASK_QUEUE,
     storeUri: env.SMLT_STORE_URI ?? pathToFileURL(join(env.SMLT_HOME, 'store')).href,
-    exchangeUri: env.SMLT_EXCHANGE_URI,
+    exchangeUris: exchangeUrisOf(env.SMLT_EXCHANGE_URI),
+    redisUsdPerHour: env.SMLT_REDIS_USD_PER_HOUR,
     lambdaEndpoint: env.SMLT_LAMBDA_ENDPOINT,
     lambdaRoleArn: env.SMLT_LAMBDA_ROLE_ARN,
     exchangeSecrets: {

@@ -29,12 +29,13 @@ export async function openEngine(config: WorkerConfig, searchAttributes: boolean
     ...(config.lambdaEndpoint === undefined ? { secrets: config.exchangeSecrets } : { endpoint: config.lambdaEndpoint }),
     ...(config.lambdaRoleArn === undefined ? {} : { roleArn: config.lambdaRoleArn }),
   });
-  const exchange = await openExchange(config.exchangeUri);
+  const exchanges = await Promise.all(config.exchangeUris.map(openExchange));
   // What runs left that were terminated: nobody else would delete it.
-  await exchange.expire(EXPIRE_MS);
+  await Promise.all(exchanges.map((exchange) => exchange.expire(EXPIRE_MS)));
   return {
     store: await openObjectStore(config.storeUri),
-    exchange,
+    exchanges,
+    redisUsdPerHour: config.redisUsdPerHour,
     platform,
     searchAttributes,
     readDataSet: async (uri) => (await DataSet.open(realStores, uri)).manifest,

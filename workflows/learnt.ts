@@ -1,3 +1,4 @@
+import { shapeKey } from '../contracts/allocation';
 import type { Observation } from '../contracts/scheduling';
 import { keepLearnt } from './activities';
 
@@ -8,8 +9,7 @@ const KEPT = 4;
 export async function keepForNextRun(run: string, { programDigest }: { programDigest: string }, seen: readonly unknown[]): Promise<void> {
   const byAllocation = new Map<string, Observation>();
   for (const observation of seen as readonly Observation[]) {
-    const { workers, memoryMib } = observation.allocation;
-    const key = `${workers}x${memoryMib}`;
+    const key = shapeKey(observation.allocation);
     byAllocation.delete(key); // the newest comes last
     byAllocation.set(key, observation);
   }

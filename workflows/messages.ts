@@ -1,4 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Allocation } from '../contracts/allocation';
 import type { GoalChange, RunRecord, Trial } from '../contracts/pipeline';
 import type { Grant } from '../contracts/money';
 import type { ValidationPoint } from '../contracts/validation';
@@ -25,7 +26,7 @@ export interface Progress {
   readonly step: number;
   readonly totalSteps: number;
   readonly loss: number | null;
-  readonly allocation: { readonly workers: number; readonly memoryMib: number; readonly steps: number };
+  readonly allocation: Allocation;
   readonly reason: string;
   readonly spentNanoUsd: number;
   /** Where the weights of this step have just been validated. */

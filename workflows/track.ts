@@ -2,9 +2,10 @@ import { workflowInfo } from '@temporalio/workflow';
 import { phaseAt } from '../contracts/batch-size';
 import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
-import { addBills, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
+import { addBills, rentBill, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
 import type { Carried, JournalEntry, Outcome, TrackResult } from '../contracts/pipeline';
-import type { Allocation, Round } from '../contracts/round';
+import { sameShape, type Allocation } from '../contracts/allocation';
+import type { Round } from '../contracts/round';
 import type { Forbidden, Observation } from '../contracts/scheduling';
 import { decideNext, openTrack } from './activities';
 import type { Progress } from './messages';
@@ -124,11 +125,13 @@ export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
     const startedAtMs = Date.now();
     const { deadlineAtMs } = grant();
     const result = await driveRound(next.round, stopRequested, deadlineAtMs === undefined ? undefined : deadlineAtMs - startedAtMs);
+    const wallMs = Date.now() - startedAtMs;
     bill = addBills(bill, result.bill);
+    if (next.round.exchangeUsdPerHour) bill = addBills(bill, rentBill(next.round.exchangeUsdPerHour, wallMs));
     adopted += result.telemetry.reduce((sum, one) => sum + one.adopted, 0);
     late.push(payLate(result.hedges));
     const { batchSize } = phaseAt(job.training, next.round.first);
-    observations = observe(observations, next.round, result, { wallMs: Date.now() - startedAtMs, batchSize });
+    observations = observe(observations, next.round, result, { wallMs, batchSize });
     if (result.committed.step > step || round > opening.nextRound || from === null) from = { run, track, round };
     step = result.committed.step;
     loss = result.committed.loss ?? loss;
@@ -185,7 +188,7 @@ function endOf(trouble: Trouble, bill: Bill): { outcome: Outcome; reason: string
 /** What a failure taught: the next allocation keeps clear of it. */
 function learn(
   trouble: Trouble,
-  { first, allocation: { workers, memoryMib } }: Round,
+  { first, allocation: { workers, memoryMib, exchange } }: Round,
   committedStep: number,
   { tooSlow = [] }: Forbidden,
 ): Forbidden {
@@ -196,13 +199,12 @@ function learn(
       return { workersAbove: Math.max(1, Math.floor(workers / 2)) };
     case 'timedOut':
       // With a step done, its observation tells how slow the shape is.
-      return committedStep > first ? {} : { tooSlow: [...tooSlow, { workers, memoryMib }] };
+      return committedStep > first ? {} : { tooSlow: [...tooSlow, { workers, memoryMib, ...(exchange && { exchange }) }] };
     default:
       return {};
   }
 }
 
-const sameShape = (a: Allocation, b: Allocation) => a.workers === b.workers && a.memoryMib === b.memoryMib;
 const entryOf = ({ track, round, first, last, allocation, reason }: Round): JournalEntry => ({
   atMs: Date.now(),
   track,

@@ -2,7 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { SmltError } from '../../contracts/errors';
 import { parseJob, type Job } from '../../contracts/job';
+import { sameShape } from '../../contracts/allocation';
 import type { Prediction } from '../../contracts/scheduling';
+import { formatExchange } from '../../scheduler';
 import { checkJob } from '../check-job';
 import { readJobFile } from '../job-file';
 import { frontierSvg } from '../plan/frontier-svg';
@@ -79,7 +81,7 @@ function planText(plan: JobPlan, svg: string | undefined): string {
   const { name, steps, paramCount, frontier, choice, probe: probed, assumptions } = plan;
   const chosen = choice.kind === 'run' || choice.kind === 'probe' ? choice.allocation : undefined;
   const rows = frontier.map(({ allocation, prediction }) => [
-    allocation.workers === chosen?.workers && allocation.memoryMib === chosen.memoryMib ? '→' : ' ',
+    chosen && sameShape(allocation, chosen) ? '→' : ' ',
     allocationText(allocation),
     ...figures(prediction),
   ]);
@@ -88,12 +90,26 @@ function planText(plan: JobPlan, svg: string | undefined): string {
     '',
     table([['', 'workers', 'time p50', 'p95', 'cost p50', 'p95', 'goal met'], ...rows]),
     '',
+    ...exchangesText(plan),
     `${chanceOf(plan) < LIKELY ? 'The goal will probably be missed' : 'Choice'}: ${choice.reason}`,
     ...nearestText(choice),
     ...(probed ? [`Probed: ${plural(probed.rounds, 'round')} for ${dollars(probed.costUsd * 1e9)}`] : []),
     ...assumptions.map((text) => `  - ${text}`),
     ...(svg === undefined ? [] : [`Drawn in ${svg}`]),
   ].join('\n');
+}
+
+/** What would be chosen over each exchange, where there is a choice. */
+function exchangesText({ exchanges, choice }: JobPlan): string[] {
+  if (exchanges.length < 2) return [];
+  const chosen = choice.kind === 'run' || choice.kind === 'probe' ? choice.allocation : undefined;
+  const rows = exchanges.map(({ kind, shards, usdPerHour, choice: best }) => {
+    const isChosen = chosen?.exchange === kind && (chosen.shards ?? 1) === shards;
+    const rent = usdPerHour === 0 ? '-' : `${dollars(usdPerHour * 1e9)}/h`;
+    const at = best.kind === 'run' ? [allocationText({ ...best.allocation, exchange: undefined }), ...figures(best.prediction)] : [best.kind];
+    return [isChosen ? '→' : ' ', formatExchange(kind, shards), rent, ...at];
+  });
+  return [table([['', 'exchange', 'rent', 'best with', 'time p50', 'p95', 'cost p50', 'p95', 'goal met'], ...rows]), ''];
 }
 
 const figures = ({ remainingMs, remainingNanoUsd, feasibility }: Prediction): string[] => [

@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sameShape, type Allocation } from '../../contracts/allocation';
 import { spentNanoUsd, stages, totalNanoUsd } from '../../contracts/money';
 import type { JournalEntry, RunRecord, Trial } from '../../contracts/pipeline';
 import { usd } from '../../contracts/units';
@@ -9,11 +10,8 @@ import type { Paint } from './output';
 import { allocationText, clock, count, dollars, lossText, percent, plural, trackText, wrap } from './words';
 
 /** A stretch of steps that one allocation did. */
-export interface AllocationUse {
+export interface AllocationUse extends Allocation {
   readonly track: string;
-  readonly workers: number;
-  readonly memoryMib: number;
-  readonly steps: number;
   readonly reason: string;
 }
 
@@ -24,9 +22,8 @@ export function allocationsOf(journal: readonly JournalEntry[]): AllocationUse[]
     const steps = last - first;
     const i = uses.findLastIndex((use) => use.track === track);
     const before = uses[i];
-    if (before && before.workers === allocation.workers && before.memoryMib === allocation.memoryMib)
-      uses[i] = { ...before, steps: before.steps + steps };
-    else uses.push({ track, workers: allocation.workers, memoryMib: allocation.memoryMib, steps, reason });
+    if (before && sameShape(before, allocation)) uses[i] = { ...before, steps: before.steps + steps };
+    else uses.push({ ...allocation, track, steps, reason });
   }
   return uses;
 }
@@ -168,7 +165,7 @@ function trialStates(trials: readonly Trial[]): string {
 const SHOWN_ALLOCATIONS = 8;
 function allocationLines(record: RunRecord): string[] {
   const uses = allocationsOf(record.journal);
-  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map(({ track, workers, memoryMib, steps, reason }) => `${trackText(record, track)}: ${allocationText({ workers, memoryMib, steps })}${steps > 0 ? ` for ${plural(steps, 'step')}` : ''}: ${reason}`); // prettier-ignore
+  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map((use) => `${trackText(record, use.track)}: ${allocationText(use)}${use.steps > 0 ? ` for ${plural(use.steps, 'step')}` : ''}: ${use.reason}`); // prettier-ignore
   return uses.length > SHOWN_ALLOCATIONS ? [...lines, `... and ${plural(uses.length - SHOWN_ALLOCATIONS, 'more change')} (--json lists all)`] : lines;
 }
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseJob } from '../../contracts/job';
-import type { ExchangeKind } from '../../contracts/scheduling';
+import type { exchanges } from '../../scheduler/simulator';
 import { readJobFile } from '../job-file';
 import { parseChange, parseFaults } from '../simulate/faults';
 import { simulateJob, type JobSimulation } from '../simulate/simulate-job';
@@ -16,7 +16,7 @@ import { whole } from './whole-number';
 interface SimulateCommandOptions extends GoalOptions {
   readonly workers?: number;
   readonly memory?: number;
-  readonly exchange: ExchangeKind;
+  readonly exchange: keyof typeof exchanges;
   readonly faults?: string;
   readonly slower?: string[];
   readonly slowerExchange?: string[];

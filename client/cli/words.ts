@@ -1,6 +1,7 @@
-import type { Allocation } from '../../contracts/round';
+import type { Allocation } from '../../contracts/allocation';
 import { trialTrack, type RunRecord } from '../../contracts/pipeline';
 import { usd } from '../../contracts/units';
+import { formatExchange } from '../../scheduler';
 
 /** $0.0312: enough digits to see small sums, never a rounded zero. */
 export function dollars(nanoUsd: number): string {
@@ -28,7 +29,8 @@ export const count = (n: number): string => n.toLocaleString('en-US');
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 export const plural = (n: number, word: string): string => `${count(n)} ${word}${n === 1 ? '' : 's'}`;
 export const lossText = (loss: number | null): string => (loss === null ? '-' : loss >= 0.001 ? loss.toFixed(4) : loss.toExponential(2));
-export const allocationText = ({ workers, memoryMib }: Allocation): string => `${plural(workers, 'worker')} x ${count(memoryMib)} MiB`;
+export const allocationText = ({ workers, memoryMib, exchange, shards }: Omit<Allocation, 'steps'> & { readonly steps?: number }): string =>
+  `${plural(workers, 'worker')} x ${count(memoryMib)} MiB${exchange ? ` over ${formatExchange(exchange, shards)}` : ''}`;
 
 /** Profiling begins the first trial's track, whether or not there are trials to come. */
 export const trackText = ({ tune }: RunRecord, track: string): string => (tune === null && track === trialTrack(0) ? 'profile' : track);

@@ -1,3 +1,5 @@
+import { sameShape } from '../../contracts/allocation';
+import { formatExchange } from '../../scheduler';
 import type { JobPlan } from './plan-job';
 
 const [WIDTH, HEIGHT] = [760, 460];
@@ -23,12 +25,13 @@ export function frontierSvg({ name, frontier, choice, goal, steps }: JobPlan): s
   const marks = points.map(({ allocation, time, times, cost, costs }, i) => {
     const labelY = y.at(cost) + (i % 2 === 0 ? -12 : 22); // neighbours would hide each other's
 
-    const isChosen = allocation.workers === chosen?.workers && allocation.memoryMib === chosen.memoryMib;
+    const isChosen = chosen !== undefined && sameShape(allocation, chosen);
+    const what = `${allocation.workers} x ${allocation.memoryMib} MiB${allocation.exchange ? `, ${formatExchange(allocation.exchange, allocation.shards)}` : ''}`;
     return [
       `<line class="band" x1="${at(x.at(times[0]))}" x2="${at(x.at(times[1]))}" y1="${at(y.at(cost))}" y2="${at(y.at(cost))}"/>`,
       `<line class="band" x1="${at(x.at(time))}" x2="${at(x.at(time))}" y1="${at(y.at(costs[0]))}" y2="${at(y.at(costs[1]))}"/>`,
-      `<circle class="${isChosen ? 'chosen' : 'point'}" cx="${at(x.at(time))}" cy="${at(y.at(cost))}" r="${isChosen ? 8 : 5}"><title>${allocation.workers} x ${allocation.memoryMib} MiB: ${time.toPrecision(3)} min, $${cost.toPrecision(3)}</title></circle>`,
-      `<text class="label" x="${at(x.at(time) + 10)}" y="${at(labelY)}">${allocation.workers} x ${allocation.memoryMib} MiB</text>`,
+      `<circle class="${isChosen ? 'chosen' : 'point'}" cx="${at(x.at(time))}" cy="${at(y.at(cost))}" r="${isChosen ? 8 : 5}"><title>${what}: ${time.toPrecision(3)} min, $${cost.toPrecision(3)}</title></circle>`,
+      `<text class="label" x="${at(x.at(time) + 10)}" y="${at(labelY)}">${what}</text>`,
     ].join('\n');
   });
   const path = points.map(({ time, cost }) => `${at(x.at(time))},${at(y.at(cost))}`).join(' ');

@@ -1,14 +1,16 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { laterPhases } from '../../contracts/batch-size';
+import type { ExchangeKind, ExchangeOption } from '../../contracts/exchange';
 import { minimizeOf, type Minimize } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
 import type { Allocation } from '../../contracts/round';
 import { mostRoundSteps } from '../../contracts/round-length';
 import type { Decision, DecisionRequest, Prediction } from '../../contracts/scheduling';
 import { durationMs, nanoUsd } from '../../contracts/units';
-import { listPrices } from '../../platforms/lambda/prices';
+import { listPrices, pricesOf, redisNode } from '../../platforms/lambda/prices';
 import { decideNext, predictFrontier } from '../../scheduler';
 import { checkJob } from '../check-job';
+import { exchangeOptions } from './exchange-options';
 import type { Probed } from './probe-job';
 
 export interface JobPlan {
@@ -20,6 +22,8 @@ export interface JobPlan {
   readonly frontier: readonly { readonly allocation: Allocation; readonly prediction: Prediction }[];
   /** What the scheduler would do for the job's own goal. */
   readonly choice: Decision;
+  /** The exchanges that were compared, each with what would be chosen over it alone. */
+  readonly exchanges: readonly (ExchangeOption & { readonly choice: Decision })[];
   /** What short rounds for this plan have cost; null where none were run. */
   readonly probe: { readonly rounds: number; readonly costUsd: number } | null;
   readonly assumptions: readonly string[];
@@ -46,6 +50,8 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
   const minimize = minimizeOf(job.goal);
   const machineMib = Math.floor((totalmem() / MIB) * 0.8);
   const local = where === 'local';
+  const prices = local ? listPrices.x64 : pricesOf(process.env['AWS_REGION'] ?? listPrices.x64.region, 'x64', process.env);
+  const options = startingWith(probed?.exchange, exchangeOptions(job, where, process.env));
   const { until, earlyStopping } = job.training;
   const request: DecisionRequest = {
     goal: { minimize, ...(budgetUsd !== undefined && { budgetNanoUsd: nanoUsd(budgetUsd) }), ...(deadlineAtMs !== undefined && { deadlineAtMs }) },
@@ -70,9 +76,8 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
       concurrency: ACCOUNT_CONCURRENCY,
       totalCores: local ? availableParallelism() : Infinity,
     },
-    prices: listPrices.x64,
-    // Functions of a cloud share no file system.
-    exchange: local ? 'files' : 'redis',
+    prices,
+    exchanges: options,
     mostRoundSteps: mostRoundSteps({
       stepsPerRound: job.allocation.stepsPerRound,
       compression: job.synchronization.compression,
@@ -90,6 +95,7 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
     paramCount: model.paramCount,
     frontier: predictFrontier(request),
     choice: decideNext(request),
+    exchanges: options.map((option) => ({ ...option, choice: decideNext({ ...request, exchanges: [option] }) })),
     probe: probed ? { rounds: probed.observations.length, costUsd: probed.costNanoUsd / 1e9 } : null,
     assumptions: [
       probed
@@ -101,8 +107,15 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
         : ['Training only: evaluate and deploy add a few invocations.']),
       local
         ? `Functions on this machine: ${availableParallelism()} cores, exchange in memory. --on aws plans for Lambda.`
-        : `AWS Lambda: ${ACCOUNT_CONCURRENCY.toLocaleString('en-US')} concurrent executions, exchange through Redis, whose own price is not counted.`,
-      `AWS list prices of ${listPrices.x64.region}, read on ${listPrices.x64.readOn}.`,
+        : `AWS Lambda: ${ACCOUNT_CONCURRENCY.toLocaleString('en-US')} concurrent executions. A Redis server is a ${redisNode.type} node, at $${rentOf(options)} an hour for as long as the job trains; smlt starts none, and a bill may count whole hours.`,
+      `AWS list prices of ${prices.region}, read on ${prices.readOn}.`,
     ],
   };
 }
+
+/** What was probed over comes first: what was seen is told of it. */
+const startingWith = (kind: ExchangeKind | undefined, options: readonly ExchangeOption[]): ExchangeOption[] => [
+  ...options.filter((option) => option.kind === kind),
+  ...options.filter((option) => option.kind !== kind),
+];
+const rentOf = (options: readonly ExchangeOption[]): number => Math.max(...options.map(({ usdPerHour, shards }) => usdPerHour / shards));

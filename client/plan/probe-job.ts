@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { SmltError } from '../../contracts/errors';
+import { exchangeKindOf, type ExchangeKind } from '../../contracts/exchange';
 import { minimizeOf } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
 import { totalNanoUsd } from '../../contracts/money';
 import { names } from '../../contracts/names';
-import { TASK_QUEUE, TrackResult } from '../../contracts/pipeline';
+import { TASK_QUEUE, TrackResult, trialTrack } from '../../contracts/pipeline';
+import { RoundPlan } from '../../contracts/round';
 import type { Observation } from '../../contracts/scheduling';
 import { nanoUsd } from '../../contracts/units';
 import { parseObservations } from '../../scheduler';
@@ -15,6 +17,8 @@ import type { Smlt } from '../smlt';
 export interface Probed {
   readonly observations: readonly Observation[];
   readonly costNanoUsd: number;
+  /** What its first round went over. */
+  readonly exchange: ExchangeKind;
 }
 
 /**
@@ -37,7 +41,8 @@ export async function probeJob(smlt: Smlt, job: Job, budgetUsd: number): Promise
     );
     const { observations, bill, reason } = TrackResult.parse(answer);
     if (observations.length === 0) throw new SmltError('InvalidSpec', `the probe came to nothing: ${reason} Allow it more than $${budgetUsd}.`);
-    return { observations: parseObservations(observations), costNanoUsd: totalNanoUsd(bill) };
+    const { exchangeUri } = RoundPlan.parse(JSON.parse(Buffer.from(await smlt.store.get(names.plan({ run, track: trialTrack(0) }, 0))).toString()));
+    return { observations: parseObservations(observations), costNanoUsd: totalNanoUsd(bill), exchange: exchangeKindOf(exchangeUri) };
   } catch (error) {
     throw error instanceof SmltError ? error : fromTemporalFailure(error);
   } finally {

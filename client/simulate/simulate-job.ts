@@ -2,7 +2,6 @@ import { SmltError } from '../../contracts/errors';
 import { minimizeOf, type Minimize } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
 import { mostRoundSteps } from '../../contracts/round-length';
-import type { ExchangeKind } from '../../contracts/scheduling';
 import { durationMs } from '../../contracts/units';
 import { listPrices } from '../../platforms/lambda/prices';
 import { FLOPS_PER_MS, TRAINING_PER_FORWARD_FLOPS } from '../../scheduler/constants';
@@ -14,7 +13,7 @@ export interface SimulateOptions {
   /** Left out: the scheduler chooses, within the job's bounds. */
   readonly workers?: number | undefined;
   readonly memoryMib?: number | undefined;
-  readonly exchange: ExchangeKind;
+  readonly exchange: keyof typeof exchanges;
   readonly faults: Faults;
   readonly changes: readonly Change[];
   /** Time of one sample on one vCPU; left out: from the model's counted operations. */
@@ -27,7 +26,7 @@ export interface JobSimulation {
   readonly paramCount: number;
   readonly sampleMs: number;
   readonly goal: { readonly minimize: Minimize; readonly budgetUsd: number | null; readonly deadlineMs: number | null };
-  readonly exchange: ExchangeKind;
+  readonly exchange: keyof typeof exchanges;
   readonly changes: readonly Change[];
   readonly run: SimulatedRun;
 }

@@ -1,3 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { SmltError } from '../../contracts/errors';
+import { parseWith } from '../../contracts/job';
 import type { PriceList } from '../platform';
 
 /**
@@ -22,6 +26,51 @@ export const listPrices = {
     usdPerGet: 0.0000004,
   },
 } as const satisfies Record<string, PriceList>;
+
+/** A node for an exchange, which smlt does not start: what a plan counts for one. Source: Amazon ElastiCache pricing, us-east-1. */
+export const redisNode = { type: 'cache.r6g.large', usdPerHour: 0.206 } as const;
+
+/** What people write for a region that is not in the table above. */
+const GivenPrices = z.strictObject({
+  region: z.string(),
+  readOn: z.string(),
+  usdPerGbSecond: z.number().min(0),
+  usdPerRequest: z.number().min(0),
+  usdPerPut: z.number().min(0),
+  usdPerGet: z.number().min(0),
+});
+
+/**
+ * Prices of a region: smlt's own, or those of the JSON file that SMLT_PRICES names. A bill that is wrong is worse than none, so
+ * no region stands in for another. @throws {SmltError} `InvalidSpec` where there are none, or the file is not what is expected
+ */
+export function pricesOf(region: string, architecture: 'x64' | 'arm64', environment: NodeJS.ProcessEnv): PriceList {
+  const { SMLT_PRICES: path } = environment;
+  if (path !== undefined && path !== '') {
+    const given = readPrices(path);
+    if (given.region === region) return given;
+    throw new SmltError(
+      'InvalidSpec',
+      `SMLT_PRICES: ${path} has prices of ${given.region}, and functions run in ${region}; expected those of ${region}`,
+    );
+  }
+  const known = listPrices[architecture];
+  if (known.region === region) return known;
+  throw new SmltError(
+    'InvalidSpec',
+    `prices of AWS region ${region} are not known, so no budget could be kept; set SMLT_PRICES to a JSON file { "region": "${region}", "readOn", "usdPerGbSecond", "usdPerRequest", "usdPerPut", "usdPerGet" }, or use ${known.region}`,
+  );
+}
+
+function readPrices(path: string): PriceList {
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new SmltError('InvalidSpec', `SMLT_PRICES: ${path} can't be read as JSON: ${(error as Error).message}`, { cause: error });
+  }
+  return parseWith(GivenPrices, content, `SMLT_PRICES, ${path},`);
+}
 
 export const MIB_PER_VCPU = 1_769;
 export const MAX_VCPUS = 6;

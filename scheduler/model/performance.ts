@@ -1,3 +1,5 @@
+import { shapeKey } from '../../contracts/allocation';
+import type { ExchangeKind } from '../../contracts/exchange';
 import type { MicroSample, Observation } from '../../contracts/scheduling';
 import { COLD_NOISE_FACTOR, DEFAULT_NOISE, EARLIER_NOISE, LEAST_NOISE, NOISE_MARGIN, SCALED_NOISE } from '../constants';
 import { logSd } from '../normal';
@@ -65,7 +67,7 @@ export function fitPerformance(
     return computeMs / (computeMs + weigh(syncPrior.theta, syncFeatures(workload, shape)));
   };
   const compute: ComponentSample[] = singles.map((single) => ({ ...single, noise: Math.max(single.noise, noise) }));
-  const sync: ComponentSample[] = [];
+  const sync = new Map<ExchangeKind, ComponentSample[]>();
   const remembered = new Set(earlier.filter((observation) => observation.steps > 0 && observation.stepMs > 0));
   for (const observation of [...remembered, ...usable]) {
     const { allocation, batchSize, parts, stepMs, cold, merged, movedSince } = observation;
@@ -88,14 +90,20 @@ export function fitPerformance(
       features: computeFeatures(withBatch(batchSize), allocation),
       valueMs: computeMs * (movedSince?.compute ?? 1),
     });
-    sync.push({ ...common, features: syncFeatures(workload, allocation), valueMs: (stepMs - computeMs) * (movedSince?.sync ?? 1) });
+    const over = allocation.exchange ?? workload.exchange;
+    sync.set(over, [
+      ...(sync.get(over) ?? []),
+      { ...common, features: syncFeatures(workload, allocation), valueMs: (stepMs - computeMs) * (movedSince?.sync ?? 1) },
+    ]);
   }
   const computeModel = fitComponent(pool(compute), computePrior(workload, compute));
-  const syncModel = fitComponent(pool(sync), syncPrior);
+  // Each exchange has its own truth: one that is faster than usual says nothing of the others.
+  const syncModels = new Map([...sync].map(([kind, samples]) => [kind, fitComponent(pool(samples), syncPrior)]));
+  const untried = fitComponent([], syncPrior);
   return (shape, batchSize) => {
     const at = positionOf(shape);
     const c = computeModel.predict(computeFeatures(withBatch(batchSize), shape), at);
-    const s = syncModel.predict(syncFeatures(workload, shape), at);
+    const s = (syncModels.get(shape.exchange ?? workload.exchange) ?? untried).predict(syncFeatures(workload, shape), at);
     const stepMs = Math.max(c.meanMs + s.meanMs, 1e-6);
     return { stepMs, computeMs: c.meanMs, syncMs: s.meanMs, logSd: logSd(stepMs, c.varianceMs2 + s.varianceMs2) };
   };
@@ -109,7 +117,7 @@ function measuredNoise(observations: readonly Observation[], singles: readonly C
   const groups = new Map<string, number[]>();
   for (const { allocation, stepMs, cold } of observations) {
     if (cold) continue;
-    const key = `${allocation.workers}x${allocation.memoryMib}`;
+    const key = shapeKey(allocation);
     groups.set(key, [...(groups.get(key) ?? []), Math.log(stepMs)]);
   }
   let squares = NOISE_PRIOR_DEGREES * DEFAULT_NOISE ** 2;

@@ -1,18 +1,19 @@
 import { cutOf } from '../../contracts/cut';
-import type { ExchangeKind } from '../../contracts/scheduling';
-import { barriersOf, stepTraffic, type StepShape } from '../../contracts/step-traffic';
+import type { ExchangeKind } from '../../contracts/exchange';
+import { barriersOf, stepTraffic, valueTraffic, type StepShape } from '../../contracts/step-traffic';
 import { WORKER_BYTES_PER_MS } from '../constants';
 import type { Workload } from './workload';
 
 /** What a step's traffic depends on besides the number of workers. */
-export type Exchanged = Pick<Workload, 'exchange' | 'topology' | 'groups' | 'compression' | 'lanes' | 'paramCount' | 'bufferCount'>;
+export type Exchanged = Pick<Workload, 'exchange' | 'shards' | 'topology' | 'groups' | 'compression' | 'lanes' | 'paramCount' | 'bufferCount'>;
 
 /** Latency of one exchange request and the store's own bandwidth. Source: rules, section 2; files: one step's barrier on tmpfs, about 1 ms. */
-const exchanges: Record<ExchangeKind, { latencyMs: number; storeBytesPerMs: number; workerBytesPerMs: number }> = {
+const stores: Record<Exclude<ExchangeKind, 'hybrid'>, { latencyMs: number; storeBytesPerMs: number; workerBytesPerMs: number }> = {
   files: { latencyMs: 1, storeBytesPerMs: 2e6, workerBytesPerMs: 4e5 },
   redis: { latencyMs: 1.2, storeBytesPerMs: 1e6, workerBytesPerMs: WORKER_BYTES_PER_MS },
   s3: { latencyMs: 25, storeBytesPerMs: 2e7, workerBytesPerMs: WORKER_BYTES_PER_MS },
 };
+const LONE_LATENCY_MS = 1.2;
 const PARALLEL_REQUESTS = 8;
 /** Adam's two moments, the most that an optimiser here keeps. */
 const STATE_SLOTS = 2;
@@ -42,6 +43,8 @@ export interface SyncTraffic {
   readonly workers: number;
   /** Groups that add gradients up before owners do; undefined where none do. */
   readonly groups: number | undefined;
+  /** What a hybrid exchange writes to its lasting store as well: parameters and state. Of all workers, and of the busiest. */
+  readonly lasting: { readonly puts: number; readonly totalBytes: number; readonly busiestPuts: number; readonly busiestBytes: number };
 }
 
 /**
@@ -50,9 +53,9 @@ export interface SyncTraffic {
  * no decision of their own, but follow from the number of workers.
  */
 export function trafficOf(exchanged: Exchanged, atWorkers: number): SyncTraffic {
-  const { exchange, topology, groups, compression, lanes, paramCount, bufferCount } = exchanged;
+  const { exchange, shards = 1, topology, groups, compression, lanes, paramCount, bufferCount } = exchanged;
   const workers = Math.min(atWorkers, lanes); // an observation may be of a job with more lanes
-  const key = [exchange, topology, groups, JSON.stringify(compression), lanes, paramCount, bufferCount, workers].join(' ');
+  const key = [exchange, shards, topology, groups, JSON.stringify(compression), lanes, paramCount, bufferCount, workers].join(' ');
   const known = trafficKnown.get(key);
   if (known !== undefined) return known;
   const cut = cutOf({ topology, lanes, paramCount, workers });
@@ -60,7 +63,7 @@ export function trafficOf(exchanged: Exchanged, atWorkers: number): SyncTraffic 
     summed({ topology, groups: count, cut, lanes, paramCount, bufferCount, slots: STATE_SLOTS, compression }, count);
   const plain = within(groups);
   const isOpen = groups === undefined && topology === 'scatter-reduce' && exchange !== 'files' && workers >= GROUP_MIN_WORKERS;
-  const traffic = isOpen ? shortest(exchange, plain, powersBelow(workers).map(within)) : plain;
+  const traffic = isOpen ? shortest({ exchange, shards }, plain, powersBelow(workers).map(within)) : plain;
   if (trafficKnown.size >= MOST_KNOWN) trafficKnown.clear();
   trafficKnown.set(key, traffic);
   return traffic;
@@ -73,6 +76,7 @@ const powersBelow = (workers: number): number[] => Array.from({ length: Math.cei
 
 function summed(shape: StepShape, groups: number | undefined): SyncTraffic {
   const byWorker = stepTraffic(shape);
+  const values = valueTraffic(shape);
   const bytes = byWorker.map(({ bytesWritten, bytesRead }) => bytesWritten + bytesRead);
   return {
     busiestBytes: Math.max(...bytes),
@@ -83,27 +87,46 @@ function summed(shape: StepShape, groups: number | undefined): SyncTraffic {
     barriers: barriersOf(shape),
     workers: byWorker.length,
     groups,
+    lasting: {
+      puts: values.reduce((sum, { puts }) => sum + puts, 0),
+      totalBytes: values.reduce((sum, { bytesWritten }) => sum + bytesWritten, 0),
+      busiestPuts: Math.max(...values.map(({ puts }) => puts)),
+      busiestBytes: Math.max(...values.map(({ bytesWritten }) => bytesWritten)),
+    },
   };
 }
 
-function shortest(exchange: ExchangeKind, plain: SyncTraffic, grouped: readonly SyncTraffic[]): SyncTraffic {
+type Store = Pick<Exchanged, 'exchange' | 'shards'>;
+
+function shortest(exchange: Store, plain: SyncTraffic, grouped: readonly SyncTraffic[]): SyncTraffic {
   const guessMs = (traffic: SyncTraffic) => termsOf(exchange, traffic, 1).reduce((sum, term, i) => sum + SYNC_WEIGHTS[i]! * term, 0);
   const best = grouped.reduce((a, b) => (guessMs(b) < guessMs(a) ? b : a));
   return guessMs(best) < (1 - GROUP_MIN_GAIN) * guessMs(plain) ? best : plain;
 }
 
 /** Own network, the store's, requests in turn, barriers, a store that saturates: what synchronisation is a weighted sum of, ms. */
-function termsOf(exchange: ExchangeKind, traffic: SyncTraffic, bandwidthShare: number): number[] {
-  const { latencyMs, storeBytesPerMs, workerBytesPerMs } = exchanges[exchange];
-  const storeMs = traffic.totalBytes / storeBytesPerMs;
+function termsOf({ exchange, shards = 1 }: Store, traffic: SyncTraffic, bandwidthShare: number): number[] {
+  const { latencyMs, storeBytesPerMs, workerBytesPerMs } = stores[exchange === 'hybrid' ? 'redis' : exchange];
+  // Keys are spread evenly over the servers, which work side by side.
+  const storeMs = traffic.totalBytes / (storeBytesPerMs * shards);
   const requestsMs = (traffic.requests / PARALLEL_REQUESTS) * latencyMs;
-  const barriersMs = Math.max(2, traffic.barriers) * latencyMs;
-  const saturatedMs = (traffic.workers / SATURATION_WORKERS) * (storeMs + requestsMs);
-  return [traffic.busiestBytes / (workerBytesPerMs * bandwidthShare), storeMs, requestsMs, barriersMs, saturatedMs];
+  // Who moves nothing waits for nobody: what a step costs beside computing is then the same over every store.
+  const barriersMs = Math.max(2, traffic.barriers) * (traffic.requests === 0 ? Math.min(latencyMs, LONE_LATENCY_MS) : latencyMs);
+  const saturatedMs = (traffic.workers / (SATURATION_WORKERS * shards)) * (storeMs + requestsMs);
+  const terms = [traffic.busiestBytes / (workerBytesPerMs * bandwidthShare), storeMs, requestsMs, barriersMs, saturatedMs];
+  if (exchange !== 'hybrid' || traffic.workers === 1) return terms;
+  // Whoever publishes waits for the lasting copy too; nobody else does.
+  const { totalBytes, busiestPuts, busiestBytes } = traffic.lasting;
+  const { s3 } = stores;
+  const copy = [
+    ...[busiestBytes / (s3.workerBytesPerMs * bandwidthShare), totalBytes / s3.storeBytesPerMs],
+    ...[(busiestPuts / PARALLEL_REQUESTS) * s3.latencyMs, s3.latencyMs, 0],
+  ];
+  return terms.map((term, i) => term + copy[i]!);
 }
 /** @param bandwidthShare  of the network of a function with one vCPU */
 export const syncTerms = (exchanged: Exchanged, workers: number, bandwidthShare: number): number[] =>
-  termsOf(exchanged.exchange, trafficOf(exchanged, workers), bandwidthShare);
+  termsOf(exchanged, trafficOf(exchanged, workers), bandwidthShare);
 
 /** The groups in which a round of so many workers should add up; undefined for none. */
 export const groupsFor = (exchanged: Exchanged, workers: number): number | undefined => trafficOf(exchanged, workers).groups;

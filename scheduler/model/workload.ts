@@ -1,5 +1,7 @@
 import type { Compression } from '../../contracts/compression';
-import type { AllocationBounds, DecisionInput, ExchangeKind, Prices } from '../../contracts/scheduling';
+import type { AllocationShape } from '../../contracts/allocation';
+import type { ExchangeKind, ExchangeOption } from '../../contracts/exchange';
+import type { AllocationBounds, DecisionInput, Prices } from '../../contracts/scheduling';
 import type { Topology } from '../../contracts/synchronization';
 import { BASE_MEMORY_MIB, BYTES_PER_PARAMETER, FLOPS_PER_MS, MAX_VCPUS, MIB_PER_VCPU, TRAINING_PER_FORWARD_FLOPS } from '../constants';
 import { median } from '../normal';
@@ -7,10 +9,7 @@ import type { ComponentPrior } from './component';
 import { SYNC_WEIGHTS, syncTerms, trafficOf } from './traffic';
 
 /** The part of an allocation that sets a step's time. */
-export interface Shape {
-  readonly workers: number;
-  readonly memoryMib: number;
-}
+export type Shape = AllocationShape;
 /** What one step is made of, whoever runs it. */
 export interface Workload {
   readonly paramCount: number;
@@ -22,7 +21,12 @@ export interface Workload {
   /** Share of the compute that more than one vCPU speeds up. */
   readonly parallelShare: number;
   readonly totalCores: number;
+  /** What an allocation that names no exchange goes over. */
   readonly exchange: ExchangeKind;
+  /** Those that allocations name. */
+  readonly exchanges?: readonly ExchangeOption[] | undefined;
+  /** Servers of the exchange. */
+  readonly shards?: number | undefined;
   readonly topology: Topology;
   /** Fixed by the job; left out, the scheduler chooses. */
   readonly groups?: number | undefined;
@@ -42,7 +46,9 @@ export function workloadOf(input: DecisionInput): Workload {
     // Sessions run one thread, so that weights keep their bits; garbage collection and input/output have the rest.
     parallelShare: program.parallelShare ?? 0.01,
     totalCores: bounds.totalCores,
-    exchange,
+    exchange: input.exchanges?.[0]?.kind ?? exchange,
+    exchanges: input.exchanges,
+    shards: input.exchanges?.[0]?.shards,
     topology: input.topology,
     groups: input.groups,
     compression: input.compression,
@@ -57,12 +63,24 @@ export function vcpusOf({ workers, memoryMib }: Shape, totalCores: number): numb
 /** The slowest worker's lanes: the barrier waits for it, so an uneven cut is paid here. */
 export const lanesOfSlowest = (lanes: number, workers: number): number => Math.ceil(lanes / workers);
 
+/** The same step over the exchange that an allocation names. */
+const over = (workload: Workload, { exchange, shards }: Pick<Shape, 'exchange' | 'shards'>): Workload =>
+  exchange === undefined ? workload : { ...workload, exchange, shards };
+
 /** What a store charges for all requests of a step: only object stores charge by the request. */
-export function exchangeNanoUsd(workload: Workload, workers: number, prices: Prices): number {
-  if (workload.exchange !== 's3') return 0;
-  const { puts, gets } = trafficOf(workload, workers);
-  return (puts * prices.usdPerPut + gets * prices.usdPerGet) * 1e9;
+export function exchangeNanoUsd(workload: Workload, shape: Shape, prices: Prices): number {
+  const { exchange } = over(workload, shape);
+  if (exchange !== 's3' && exchange !== 'hybrid') return 0;
+  const { puts, gets, lasting } = trafficOf(over(workload, shape), shape.workers);
+  return exchange === 'hybrid' ? lasting.puts * prices.usdPerPut * 1e9 : (puts * prices.usdPerPut + gets * prices.usdPerGet) * 1e9;
 }
+
+/** What an allocation's exchange is rented for. */
+export function rentNanoUsdPerMs({ exchanges = [] }: Workload, { exchange, shards = 1 }: Shape): number {
+  const option = exchange === undefined ? exchanges[0] : exchanges.find((each) => each.kind === exchange && each.shards === shards);
+  return ((option?.usdPerHour ?? 0) * 1e9) / MS_PER_HOUR;
+}
+const MS_PER_HOUR = 3_600_000;
 
 /** C = k1 b/v1 + k2 b/v + k3/v1 + k4 b L/v: serial, parallel, fixed part, straggler at the barrier (L = sqrt(2 ln n)). */
 export function computeFeatures(workload: Workload, shape: Shape): number[] {
@@ -105,7 +123,7 @@ const COMPUTE_RELATIVE_SD = [3, 1, 2, 1.5];
 
 /** S = s1 X/bw + s2 n X/A + s3 R l + s4 2 l + s5 n/64 (n X/A + R l): own network, the store's, requests in turn, the barriers, a store that saturates. */
 export function syncFeatures(workload: Workload, shape: Shape): number[] {
-  return syncTerms(workload, shape.workers, Math.min(1, Math.sqrt(vcpusOf(shape, workload.totalCores))));
+  return syncTerms(over(workload, shape), shape.workers, Math.min(1, Math.sqrt(vcpusOf(shape, workload.totalCores))));
 }
 export const syncPrior: ComponentPrior = { theta: SYNC_WEIGHTS, relativeSd: [0.3, 1.5, 0.5, 1, 3] };
 

@@ -1,4 +1,5 @@
-import type { ExchangeKind, Prices } from '../../contracts/scheduling';
+import type { ExchangeKind } from '../../contracts/exchange';
+import type { Prices } from '../../contracts/scheduling';
 import {
   FUNCTION_LIMIT_MS,
   MAX_VCPUS,
@@ -42,7 +43,7 @@ const free = { usdPerHour: 0, usdPerPut: 0, usdPerGet: 0, usdPerByte: 0 };
  * Latency, bandwidth and price of each exchange. Source: rules, sections 2 and 6; a Redis node is cache.r6g.large at
  * $0.206 an hour, about 100,000 requests a second; S3 serves 3,500 puts and 5,500 gets a second and prefix, here of 16.
  */
-export const exchanges: Readonly<Record<ExchangeKind, ExchangeModel>> = {
+export const exchanges: Readonly<Record<Exclude<ExchangeKind, 'hybrid'>, ExchangeModel>> = {
   files: { latencyMs: 1, workerBytesPerMs: 4e5, storeBytesPerMs: 2e6, requestsPerMs: 1_000, ...free },
   redis: { latencyMs: 1.2, workerBytesPerMs: WORKER_BYTES_PER_MS, storeBytesPerMs: 1e6, requestsPerMs: 100, ...free, usdPerHour: 0.206 },
   s3: { latencyMs: 25, workerBytesPerMs: WORKER_BYTES_PER_MS, storeBytesPerMs: 2e7, requestsPerMs: 72, ...free, usdPerPut: 5e-6, usdPerGet: 4e-7 },

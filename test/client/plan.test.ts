@@ -23,7 +23,7 @@ describe('smlt plan', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const job = (goal: object, layers: unknown[] = ['flatten', { dense: 16 }, 'relu', { dense: 4 }]) =>
+  const job = (goal: object, layers: unknown[] = ['flatten', { dense: 16 }, 'relu', { dense: 4 }], synchronization = {}) =>
     parseJob({
       name: 'quarters',
       data: { train: dataUri },
@@ -31,6 +31,7 @@ describe('smlt plan', () => {
       loss: 'softmax-cross-entropy',
       training: { steps: 5_000, batchSize: 64, lanes: 16, seed: 3, optimizer: { kind: 'adam', learningRate: 0.01 } },
       goal,
+      synchronization,
     });
   const plan = (goal: object, layers?: unknown[]) => planJob(job(goal, layers), 'aws', () => undefined);
 
@@ -59,6 +60,19 @@ describe('smlt plan', () => {
     expect(svg).not.toMatch(/NaN|Infinity/);
   });
 
+  it('compares the exchanges that the job allows on AWS, and says what a node is rented for', async () => {
+    const { exchanges, choice, assumptions } = await plan({ minimize: { usdPerHour: 5 } });
+    expect(exchanges.map(({ kind, shards }) => `${kind} ${shards}`)).toEqual(['redis 1', 'redis 2', 'redis 4', 'redis 8', 'hybrid 1', 's3 1']);
+    expect(choice).toMatchObject({ kind: 'run', allocation: { exchange: expect.any(String) }, reason: expect.stringMatching(/ over /) });
+    expect(assumptions.join()).toMatch(/cache\.r6g\.large node, at \$0\.206 an hour/);
+    const onlyS3 = await planJob(job({}, undefined, { exchanges: ['s3'] }), 'aws', () => undefined);
+    expect(onlyS3.exchanges).toHaveLength(1);
+    await expect(planJob(job({}, undefined, { exchanges: ['files'] }), 'aws', () => undefined)).rejects.toThrow(
+      /share no files; expected one of redis, hybrid, s3/,
+    );
+    await expect(planJob(job({}, undefined, { exchanges: ['redis'] }), 'local', () => undefined)).rejects.toThrow(/SMLT_EXCHANGE_URI has files/);
+  });
+
   it('starts nothing, answers for machines, and warns by its exit code of a goal that will probably be missed', async () => {
     const path = join(folder, 'job.json');
     const write = (goal: object) => writeFileSync(path, JSON.stringify({ ...job({}), goal }));
@@ -69,6 +83,16 @@ describe('smlt plan', () => {
     expect(readFileSync(join(folder, 'plan.svg'), 'utf8')).toMatch(/^<svg/);
     write({ deadline: '1s' });
     expect(await smlt.run(['plan', path])).toMatchObject({ code: 3, stdout: expect.stringMatching(/will probably be missed/) });
+    write({ budgetUsd: 1 });
+    const elsewhere = await smlt.run(['plan', path, '--on', 'aws'], { AWS_REGION: 'eu-west-1' });
+    expect(elsewhere).toMatchObject({ code: 2, stderr: expect.stringMatching(/prices of AWS region eu-west-1 are not known.*SMLT_PRICES/) });
+    const prices = join(folder, 'prices.json');
+    writeFileSync(
+      prices,
+      JSON.stringify({ region: 'eu-west-1', readOn: '2026-11-24', usdPerGbSecond: 1, usdPerRequest: 0, usdPerPut: 0, usdPerGet: 0 }),
+    );
+    const there = await smlt.run(['plan', path, '--on', 'aws'], { AWS_REGION: 'eu-west-1', SMLT_PRICES: prices });
+    expect(there.stdout).toMatch(/list prices of eu-west-1/);
     write({ budgetUsd: -1 });
     expect(await smlt.run(['plan', path])).toMatchObject({ code: 2, stderr: expect.stringMatching(/goal\.budgetUsd/) });
   });

@@ -14,7 +14,8 @@ beforeAll(async () => {
   yardstick = await track.weightsSha256();
 });
 afterAll(() => rig.close());
-const activities = () => createRoundActivities({ store: rig.store, exchange: rig.exchange } as Parameters<typeof createRoundActivities>[0]);
+const activities = () =>
+  createRoundActivities({ store: rig.store, exchanges: [rig.exchange] } as unknown as Parameters<typeof createRoundActivities>[0]);
 
 describe('the commit activity and the train function agree', () => {
   it('on the objects of a round, its loss and its curve', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
 import type { RunRecord } from '../../contracts/pipeline';
+import type { RoundPlan } from '../../contracts/round';
 import { topologies, type Synchronization } from '../../contracts/synchronization';
 import { listPrices } from '../../platforms/lambda/prices';
 import { writeQuarters } from '../support/data';
@@ -119,10 +120,43 @@ redisServer.describe('training over Redis on real processes', (binary) => {
     expect(await struckBy('away', 1, outage)).toBe(overFiles);
   });
 
+  it('goes on over another exchange at a round’s border with the same bits, pays its rent, and leaves nothing in either', async () => {
+    engine.killWorker();
+    await engine.restartWorker({ SMLT_EXCHANGE_URI: `${engine.exchangeUri} ${redis.uri}`, SMLT_REDIS_USD_PER_HOUR: '3.6' });
+    const { training, ...rest } = jobOf(dataUri, 2);
+    const job = (exchanges?: SynchronizationInput['exchanges']) => ({
+      ...rest,
+      training: { ...training, steps: 60 },
+      allocation: { ...rest.allocation, stepsPerRound: 4 },
+      synchronization: { exchanges },
+    });
+    const chosen = await trained(engine, 'chosen', job());
+    const handle = await engine.start('pipeline', 'moved', { job: job(['files']) });
+    const stepNow = async () => ((await handle.query('status').catch(() => ({ step: 0 }))) as RunRecord).step; // not there at first
+    while ((await stepNow()) < 8) await sleep(20);
+    await handle.executeUpdate('stop');
+    const stopped = (await handle.result()) as RunRecord;
+    expect(stopped).toMatchObject({ status: 'stopped', ledger: { profile: { storeNanoUsd: 0 } } });
+    const moved = await engine.run<RunRecord>('pipeline', 'moved', { job: job(['redis']), resume: true });
+    expect(moved.weightsSha256).toBe(chosen.weightsSha256);
+    expect(moved.ledger.train!.storeNanoUsd).toBeGreaterThan(1_000);
+    const plans = (await engine.store.list('runs/moved/')).filter((name) => name.endsWith('/plan'));
+    const uris = await Promise.all(
+      plans.map(async (name) => (JSON.parse(Buffer.from(await engine.store.get(name)).toString()) as RoundPlan).exchangeUri),
+    );
+    expect(new Set(uris)).toEqual(new Set([engine.exchangeUri, redis.uri]));
+    expect(await keys()).toBe(0);
+    expect(await engine.exchange.list('runs/')).toEqual([]);
+    await expect(engine.run('pipeline', 'elsewhere', { job: job(['s3']) })).rejects.toMatchObject({
+      cause: { cause: { message: expect.stringMatching(/synchronization\.exchanges: got s3, and this deployment has files, redis/) } },
+    });
+  });
+
   it('does not start on an exchange that refuses it or is not there, and says why', async () => {
     await expect(engine.restartWorker({ SMLT_EXCHANGE_URI: redis.uri, SMLT_REDIS_PASSWORD: 'wrong' })).rejects.toThrow(
       /StoreDenied: .*credentials were refused.*SMLT_REDIS_PASSWORD/,
     );
+    await expect(engine.restartWorker({ SMLT_EXCHANGE_URI: `${redis.uri} redis://127.0.0.1:1` })).rejects.toThrow(/two exchanges of kind redis/);
     await expect(engine.restartWorker({ SMLT_EXCHANGE_URI: 'redis://127.0.0.1:1' })).rejects.toThrow(
       /StoreUnavailable: opening the exchange at Redis 127\.0\.0\.1:1: .*ECONNREFUSED.*check the address and that the server runs/,
     );

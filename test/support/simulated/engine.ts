@@ -44,7 +44,8 @@ export async function startSimulatedEngine(serverPath: string) {
         activities: createActivities({
           store,
           platform,
-          exchange: new SimulatedExchange(() => platform),
+          exchanges: [new SimulatedExchange(() => platform)],
+          redisUsdPerHour: 0,
           searchAttributes: false,
           readDataSet: async () => ({
             ...{ formatVersion: 1, samples: options.model.samples, featureShape: [1], target: { kind: 'class', classes: 10 } },
