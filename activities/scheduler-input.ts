@@ -3,7 +3,7 @@ import { laneStateBytes } from '../contracts/compression';
 import { minimizeOf } from '../contracts/goal';
 import type { TrackContext } from '../contracts/round';
 import { mostRoundSteps } from '../contracts/round-length';
-import { localStepBytes } from '../contracts/synchronization';
+import { partBytes } from '../contracts/synchronization';
 import { defined } from './defined';
 import type { EngineDependencies } from './dependencies';
 import { exchangeOptions } from './exchanges';
@@ -22,7 +22,7 @@ export function schedulerInput(engine: EngineDependencies, question: NextQuestio
   const { limits, prices } = engine.platform;
   const minWorkers = job.allocation.minWorkers ?? 1;
   const heldBackBytes = laneStateBytes(recipeBody.compression, program.paramCount, Math.ceil(recipeBody.lanes / minWorkers));
-  const laneBytes = heldBackBytes + localStepBytes(recipeBody.localSteps, program.paramCount);
+  const laneBytes = heldBackBytes + partBytes(recipeBody, program.paramCount);
   return {
     goal: { minimize, ...defined(grant) },
     ...(wholeGoal ? { wholeGoal: { minimize, ...defined(wholeGoal) } } : {}),

@@ -56,6 +56,11 @@ export type Synchronization = z.output<typeof Synchronization>;
 export const partsOf = ({ microBatches = 1, localSteps }: Pick<Synchronization, 'microBatches' | 'localSteps'>): number =>
   localSteps?.steps ?? microBatches;
 
-/** What a worker needs for local steps beside everything else: a lane's own parameters, and a micro-batch's gradient. */
-export const localStepBytes = (localSteps: LocalSteps | undefined, paramCount: number): number =>
-  localSteps ? 2 * Float32Array.BYTES_PER_ELEMENT * paramCount : 0;
+/**
+ * What a worker needs beside everything else where a lane's share is cut: a part's own gradient, and for local steps the
+ * lane's own parameters.
+ */
+export function partBytes(cut: Pick<Synchronization, 'microBatches' | 'localSteps'>, paramCount: number): number {
+  const vectors = partsOf(cut) === 1 ? 0 : cut.localSteps ? 2 : 1;
+  return vectors * Float32Array.BYTES_PER_ELEMENT * paramCount;
+}

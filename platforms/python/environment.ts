@@ -94,7 +94,8 @@ async function versionOf(python: string, what: string): Promise<string> {
   try {
     ({ stdout: version } = await run(python, ['-c', 'import sys; print("%d.%d" % sys.version_info[:2])'], { timeout: PROBE_MS }));
   } catch (error) {
-    throw unavailable(`${what}: ${python} is no Python that runs: ${lastLines((error as Error).message)}`, error);
+    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such program' : lastLines((error as Error).message);
+    throw unavailable(`${what}: ${python} is no Python that runs: ${why}`, error);
   }
   const [major = 0, minor = 0] = version.trim().split('.').map(Number);
   if (major !== 3 || minor < OLDEST_MINOR) throw unavailable(`${what}: ${python} is Python ${version.trim()}; expected 3.${OLDEST_MINOR} or newer`);

@@ -1,5 +1,6 @@
 /** @jest-environment ./test/support/native-arrays.ts */
 import type { Layer } from '../../contracts/model';
+import { partBytes } from '../../contracts/synchronization';
 import type { Recompute } from '../../contracts/recompute';
 import { FunctionProcess } from './function-process';
 import { Rig } from './rig';
@@ -33,15 +34,27 @@ const functionProcess = new FunctionProcess();
 beforeAll(() => functionProcess.build());
 afterAll(() => functionProcess.remove());
 
-async function trained({ layers, batchSize, samples, lanes }: (typeof nets)[string], recompute?: Recompute) {
-  const rig = await Rig.open({ layers, batchSize, samples, lanes, recompute, times: { waitMs: 200, giveUpMs: 5_000, lookMs: 100, marginMs: 50 } });
+async function trained({ layers, batchSize, samples, lanes }: (typeof nets)[string], recompute?: Recompute, microBatches = 1) {
+  const rig = await Rig.open({
+    layers,
+    batchSize,
+    samples,
+    lanes,
+    recompute,
+    microBatches,
+    times: { waitMs: 200, giveUpMs: 5_000, lookMs: 100, marginMs: 50 },
+  });
   try {
     const track = rig.track('measured');
     const plan = await track.plan({ workers: 1, steps: 3 });
     const answer = await functionProcess.train(rig, plan, 0);
     if (answer?.kind !== 'done') throw new Error(`ended as ${answer?.kind}`);
     await track.commit(plan);
-    return { estimatedMib: rig.estimatedMib, measuredMib: answer.telemetry.peakRssMib, weights: await track.weightsSha256() };
+    return {
+      estimatedMib: rig.estimatedMib + partBytes({ microBatches }, plan.cut.rangeBorders.at(-1)!) / 2 ** 20,
+      measuredMib: answer.telemetry.peakRssMib,
+      weights: await track.weightsSha256(),
+    };
   } finally {
     await rig.close();
   }
@@ -62,6 +75,13 @@ const expectWithin = ({ estimatedMib, measuredMib }: { estimatedMib: number; mea
 
 it.each(Object.keys(nets))('estimates what a function resides in: %s', async (name) => {
   expectWithin(await plainly(name));
+});
+
+it('counts the vector that micro-batches need: 16 MiB of 4 million parameters', async () => {
+  const name = 'many parameters';
+  const [whole, cut] = [await plainly(name), await trained(nets[name]!, undefined, 2)];
+  expectWithin(cut);
+  expect(Math.round(cut.estimatedMib - whole.estimatedMib)).toBe(16);
 });
 
 it('resides in less when it computes intermediates again, as estimated, and leaves the same bits', async () => {

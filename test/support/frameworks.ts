@@ -9,6 +9,7 @@ import { CurveChunk } from '../../activities/rounds';
 import { decodeRecord, readRecord } from '../../activities/records';
 import { floatsOf } from '../../functions/bytes';
 import { readProgram } from '../../functions/program';
+import { readWeights } from '../../functions/weights';
 import type { Engine } from './engine';
 
 /** A Python with the frameworks, made by scripts/frameworks.mjs. */
@@ -48,4 +49,16 @@ export async function initialParamsOf({ store }: Engine, run: string): Promise<M
   const program = await readProgram(store, (await readRecord(store, TrackContext, context)).program.programDigest);
   const values = floatsOf(await store.get(program.initialParams));
   return new Map(program.params.map(({ name, offset, length }) => [name, values.slice(offset, offset + length)]));
+}
+
+/** What a run without trials has trained: parameters and running statistics by name. */
+export async function trainedOf({ store }: Engine, run: string): Promise<Map<string, Float32Array>> {
+  const committed = async (track: string) => (await store.list(names.rounds({ run, track }))).filter((name) => name.endsWith('/manifest')).length;
+  const track = (await committed(FINAL_TRACK)) > 0 ? FINAL_TRACK : 'trial-000';
+  const context = (await store.list(names.track({ run, track }))).find((name) => name.endsWith('/context'))!;
+  const program = await readProgram(store, (await readRecord(store, TrackContext, context)).program.programDigest);
+  const { params, buffers } = await readWeights(store, program, { run, track, round: (await committed(track)) - 1 });
+  const named = (slices: readonly { name: string; offset: number; length: number }[], values: Float32Array) =>
+    slices.map(({ name, offset, length }) => [name, values.slice(offset, offset + length)] as const);
+  return new Map([...named(program.params, params), ...named(program.buffers, buffers)]);
 }
