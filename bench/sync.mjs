@@ -89,7 +89,8 @@ function systemsOf(workers, mb) {
       else systems.push({ system, store, topology, moved, commandOf: node('worker.mjs', topology) });
     }
     const moved = (3 * workers - 2) * mb * 1e6;
-    if (store !== 's3' && moved <= MOST_MOVED) systems.push({ system: `${store}, raw`, store, topology: 'raw', moved, commandOf: node('raw.mjs') });
+    if (moved <= MOST_MOVED && (store !== 's3' || mb <= MOST_S3_MB))
+      systems.push({ system: `${store}, raw`, store, topology: 'raw', moved, commandOf: node('raw.mjs') });
     if (store === 'tmpfs')
       systems.push({ system: 'tmpfs, raw over old files', store, topology: 'raw over', moved, commandOf: node('raw.mjs', 'over') });
   }

@@ -2,6 +2,7 @@
 // in values of its size, without names to wait for, checks or notices; and what it adds up. usage: URI RANK WORKERS FLOATS [over]
 // Files are new ones in every round; with `over` each is written over the last round's, whose memory the system need not find.
 import { closeSync, existsSync, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import { Agent, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,6 +10,7 @@ import { createInterface } from 'node:readline';
 const require = createRequire(import.meta.url);
 const { RespConnection } = require('../../dist/storage/redis/resp-connection.js');
 const { parseRedisUri } = require('../../dist/storage/redis/redis-uri.js');
+const { encodeKey, signS3, UNSIGNED } = require('../../dist/storage/s3/sigv4.js');
 const { add, KernelMemory } = require('../../dist/training/kernels/index.js');
 
 const [uri, ...rest] = process.argv.slice(2);
@@ -16,8 +18,9 @@ const [rank, workers, floats] = rest.map(Number);
 const over = rest[3] === 'over';
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const length = Math.ceil(floats / workers);
-const memory = new KernelMemory(4 * 4 * (length + 64));
-const [sum, received] = [memory.floats(length), memory.floats(length)];
+const memory = new KernelMemory(4 * (workers + 2) * (length + 64));
+const sum = memory.floats(length);
+const received = Array.from({ length: workers }, () => memory.floats(length));
 const bytesOf = (vector) => new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
 const partBytes = 2 ** 20;
 const repliesAtOnce = 3;
@@ -63,7 +66,41 @@ function filesStore() {
   };
 }
 
-const store = uri.startsWith('tmpfs:') ? filesStore() : await redisStore();
+/** Plain PUT and GET of whole objects by node:http, over connections that are kept. */
+function s3Store() {
+  const { hostname: bucket, searchParams } = new URL(uri);
+  const { host, hostname, port } = new URL(searchParams.get('endpoint'));
+  const agent = new Agent({ keepAlive: true });
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = process.env;
+  const signer = { credentials: { accessKeyId, secretAccessKey }, region: searchParams.get('region') };
+  const send = (method, value, vector) =>
+    new Promise((resolve, reject) => {
+      const path = `/${bucket}/${encodeKey(`raw ${rank} ${value}`)}`;
+      const headers = signS3({ method, path, query: '', headers: { host }, payload: UNSIGNED }, signer, Date.now());
+      if (method === 'PUT') headers['content-length'] = 4 * length;
+      const sent = request({ agent, hostname, port, method, path, headers }, (answer) => {
+        let at = 0;
+        answer.on('data', (bytes) => {
+          if (answer.statusCode === 200) bytesOf(vector).set(bytes, at);
+          at += bytes.length;
+        });
+        answer.once('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`${method}: ${answer.statusCode}`))));
+      });
+      sent.once('error', reject);
+      sent.end(method === 'PUT' ? bytesOf(vector) : undefined);
+    });
+  return { write: (value, vector) => send('PUT', value, vector), read: (value, vector) => send('GET', value, vector) };
+}
+
+const stores = { tmpfs: filesStore, s3: s3Store };
+const kind = uri.slice(0, uri.indexOf(':'));
+const store = await (stores[kind] ?? redisStore)();
+/** One after the other, where a value's parts are on their way together anyway; objects all at once. */
+async function forOthers(work) {
+  const others = Array.from({ length: workers - 1 }, (_, i) => i + 1);
+  if (kind === 's3') await Promise.all(others.map(work));
+  else for (const value of others) await work(value);
+}
 
 console.log('ready');
 while (!(await lines.next()).done) {
@@ -72,16 +109,14 @@ while (!(await lines.next()).done) {
   await lines.next();
   const before = process.cpuUsage();
   // Partials out, partials in and added up, own params out, the others' in.
-  for (let value = 1; value < workers; value++) await store.write(value, sum);
-  for (let value = 1; value < workers; value++) {
-    await store.read(value, received);
-    add(sum, sum, received);
-  }
-  await store.write(0, received);
-  for (let value = 1; value < workers; value++) await store.read(value, received);
+  await forOthers((value) => store.write(value, sum));
+  await forOthers((value) => store.read(value, received[value]));
+  for (let value = 1; value < workers; value++) add(sum, sum, received[value]);
+  await store.write(0, received[1]);
+  await forOthers((value) => store.read(value, received[value]));
   const { user, system } = process.cpuUsage(before);
   console.log('done');
-  const requests = (3 * workers - 2) * (uri.startsWith('tmpfs:') ? 1 : parts(sum).length);
+  const requests = (3 * workers - 2) * (kind in stores ? 1 : parts(sum).length);
   console.log(JSON.stringify({ cpuMs: (user + system) / 1_000, right: sum[0] === workers, bytes: (3 * workers - 2) * 4 * length, requests }));
   for (let value = 0; value < workers; value++) store.clear?.(value);
 }
