@@ -81,7 +81,7 @@ export async function startRedis(folder, cache) {
   };
 }
 
-/** versitygw over a folder, from PATH or `cache`, with one bucket; undefined where it is not installed. */
+/** versitygw over a folder, with one bucket and connections that are kept, as AWS does; from PATH or `cache`. Undefined where it is not installed. */
 export async function startS3(folder, cache) {
   const binary = [...process.env.PATH.split(delimiter), join(cache, 'bin')].map((bin) => join(bin, 'versitygw')).find(existsSync);
   if (binary === undefined) return undefined;
@@ -91,7 +91,7 @@ export async function startS3(folder, cache) {
   // The workers' credentials too: they inherit this process's environment.
   Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench-secret', AWS_REGION: 'us-east-1' });
   const env = { ...process.env, ROOT_ACCESS_KEY: 'bench', ROOT_SECRET_KEY: 'bench-secret' };
-  const { pid } = start(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--health', '/health', 'posix', join(folder, 's3')], {
+  const { pid } = start(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--keep-alive', '--health', '/health', 'posix', join(folder, 's3')], {
     env,
     stdout: 'ignore',
   });

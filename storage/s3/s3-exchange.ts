@@ -8,7 +8,7 @@ import { checkPrefix } from '../prefix';
 import type { S3Settings } from './s3-client';
 import { isMissing, isPassing, isTaken, s3Fault, statusOf } from './s3-faults';
 import { escapeXml, inTag, S3Http, type S3Answer, type S3Call } from './s3-http';
-import { groupsOf, pauseAfterMs, type LookGroup } from './s3-looking';
+import { groupsOf, groupsOfLook, pauseAfterMs, type LookGroup } from './s3-looking';
 import { parseS3Uri, type S3Location } from './s3-uri';
 
 /** Read at once by one request: larger values come in so many parallel ones. Source: AWS's advice is 8 to 16 MiB. */
@@ -106,23 +106,31 @@ export class S3Exchange implements Exchange {
     this.traffic.requests++;
     const missing = new Set(names);
     const startMs = performance.now();
-    for (let looks = 0; ; looks++) {
-      // The first look is always finished, so that even the shortest wait makes progress; later ones end with the wait.
-      const deadline = looks === 0 ? undefined : AbortSignal.timeout(Math.max(1, Math.ceil(startMs + timeoutMs - performance.now())));
-      const ends = [signal, deadline].filter((end) => end !== undefined);
-      try {
-        await this.look(groupsOf([...missing]), (name) => missing.delete(name) && onArrival?.(name), {
-          ...(ends.length > 0 ? { signal: AbortSignal.any(ends) } : {}),
-          patienceMs: 0,
-        });
-      } catch (error) {
-        signal?.throwIfAborted();
-        // A server that is away has no news; whoever waits looks again until time is up.
-        if (deadline?.aborted !== true && (error as Partial<SmltError>).code !== 'StoreUnavailable') throw error;
+    let newsAtMs = startMs;
+    let over = false;
+    const found = (name: string) => {
+      if (over || !missing.delete(name)) return;
+      newsAtMs = performance.now();
+      onArrival?.(name);
+    };
+    try {
+      for (let looks = 0; ; looks++) {
+        // The first look is always finished, so that even the shortest wait makes progress; later ones end with the wait.
+        const leftMs = looks === 0 ? undefined : Math.max(1, startMs + timeoutMs - performance.now());
+        try {
+          await noLongerThan(leftMs, signal, this.look(groupsOfLook(looks, [...missing]), found, { patienceMs: 0 }));
+        } catch (error) {
+          signal?.throwIfAborted();
+          // A server that is away has no news; whoever waits looks again until time is up.
+          if ((error as Partial<SmltError>).code !== 'StoreUnavailable') throw error;
+        }
+        const nowMs = performance.now();
+        const restMs = startMs + timeoutMs - nowMs;
+        if (missing.size === 0 || restMs <= 0) return [...missing];
+        await sleep(Math.min(pauseAfterMs(nowMs - newsAtMs), restMs), undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
       }
-      const waitedMs = performance.now() - startMs;
-      if (missing.size === 0 || waitedMs >= timeoutMs) return [...missing];
-      await sleep(Math.min(pauseAfterMs(waitedMs), timeoutMs - waitedMs), undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+    } finally {
+      over = true;
     }
   }
 
@@ -342,6 +350,23 @@ const isPast = (error: unknown) => statusOf(error) === 416;
 function nameOfKey(key: string): string | undefined {
   const cut = key.lastIndexOf('/');
   return nameOfPath({ folder: key.slice(0, Math.max(0, cut)), file: key.slice(cut + 1) });
+}
+
+/**
+ * Waits for a look no longer than its caller does. The look itself goes on: breaking off a request costs its connection,
+ * and the next one's costs more than its answer. Rejects with the signal's reason.
+ */
+function noLongerThan(leftMs: number | undefined, signal: AbortSignal | undefined, look: Promise<unknown>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = leftMs === undefined ? undefined : setTimeout(resolve, leftMs);
+    const onAbort = () => reject(signal!.reason as Error);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    look.then(() => resolve(), reject).finally(end);
+  });
 }
 
 /** All results, once every request is through: until then an answer may still be written into its reader's memory. */

@@ -2,6 +2,7 @@ import { pathOfName } from '../inbox-paths';
 
 /** S3 charges for a LIST what it charges for 12 HEADs: up to so many names of a folder are asked for one by one. */
 const headsPerList = 12;
+const looksPerWhole = 4;
 const pause = { first: 5, longest: 400, share: 0.25 };
 
 /** Names that one look asks for together. */
@@ -25,8 +26,17 @@ export function groupsOf(names: readonly string[]): LookGroup[] {
 }
 
 /**
- * How long to wait before the next look, after so long a wait: a quarter of it, so nobody is woken later than a quarter of
- * what was waited for anyway, and the looks of a second are about 20, those of a minute 170.
+ * What a wait asks for at its n-th look: what is in the first name's folder, and every fourth time, the first included, all.
+ * A worker waits for partial sums and then for the params that follow from them: the second half would mostly ask in vain.
+ */
+export function groupsOfLook(look: number, names: readonly string[]): LookGroup[] {
+  const groups = groupsOf(names);
+  return look % looksPerWhole === 0 ? groups : groups.slice(0, 1);
+}
+
+/**
+ * How long to wait before the next look, after so long without news: a quarter of it, so nobody is woken later than a
+ * quarter of what was waited for anyway, and the looks of a second are about 20, those of a minute 170.
  */
 export function pauseAfterMs(waitedMs: number): number {
   return Math.min(pause.longest, Math.max(pause.first, pause.share * waitedMs));

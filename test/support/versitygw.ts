@@ -39,7 +39,7 @@ export async function startVersitygw(binary: string): Promise<S3Server> {
   let child: ChildProcess;
   let gone: Promise<void>;
   const start = async () => {
-    child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--health', '/health', 'posix', folder], {
+    child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--keep-alive', '--health', '/health', 'posix', folder], {
       env: { ...process.env, ROOT_ACCESS_KEY: 'test', ROOT_SECRET_KEY: 'testsecret' },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
