@@ -1,9 +1,13 @@
 import { sameShape } from '../../contracts/allocation';
 import { formatExchange } from '../../scheduler';
+import { clock, dollars as usdText } from '../cli/words';
 import type { JobPlan } from './plan-job';
 
-const [WIDTH, HEIGHT] = [760, 460];
-const [LEFT, RIGHT, TOP, BOTTOM] = [86, 24, 52, 64];
+const [WIDTH, HEIGHT] = [940, 470];
+const [LEFT, RIGHT, TOP, BOTTOM] = [86, 220, 66, 64];
+/** A limit this many times farther than any plan is named, not drawn: it would leave no room for the plans. */
+const FAR = 10;
+const LABEL_HEIGHT = 14;
 
 /** The frontier as a picture: cost over time, both on logarithmic axes, with the band of each, the limits and the choice. */
 export function frontierSvg({ name, frontier, choice, goal, steps }: JobPlan): string {
@@ -16,22 +20,32 @@ export function frontierSvg({ name, frontier, choice, goal, steps }: JobPlan): s
     cost: dollars(prediction.remainingNanoUsd.p50),
     costs: [dollars(prediction.remainingNanoUsd.p05), dollars(prediction.remainingNanoUsd.p95)] as const,
   }));
-  const deadline = goal.deadlineMs === null ? [] : [minutes(goal.deadlineMs)];
-  const budget = goal.budgetUsd === null ? [] : [goal.budgetUsd];
+  const isNear = (limit: number, ends: readonly number[]) => limit <= FAR * Math.max(...ends);
+  const limits = {
+    deadline: goal.deadlineMs === null ? [] : [minutes(goal.deadlineMs)],
+    budget: goal.budgetUsd === null ? [] : [goal.budgetUsd],
+  };
+  const deadline = limits.deadline.filter((limit) => isNear(limit, points.map(({ times }) => times[1]))); // prettier-ignore
+  const budget = limits.budget.filter((limit) => isNear(limit, points.map(({ costs }) => costs[1]))); // prettier-ignore
+  const far = [
+    ...limits.deadline.filter((limit) => !deadline.includes(limit)).map((limit) => `deadline after ${clock(limit * 60_000)}`),
+    ...limits.budget.filter((limit) => !budget.includes(limit)).map((limit) => `budget ${usdText(limit * 1e9)}`),
+  ];
   const x = logScale([...points.flatMap(({ times }) => [...times]), ...deadline], LEFT, WIDTH - RIGHT);
   const y = logScale([...points.flatMap(({ costs }) => [...costs]), ...budget], HEIGHT - BOTTOM, TOP);
   const chosen = choice.kind === 'run' || choice.kind === 'probe' ? choice.allocation : undefined;
   const at = (value: number) => value.toFixed(1);
-  const marks = points.map(({ allocation, time, times, cost, costs }, i) => {
-    const labelY = y.at(cost) + (i % 2 === 0 ? -12 : 22); // neighbours would hide each other's
-
+  let labelY = 0;
+  const marks = points.map(({ allocation, time, times, cost, costs }) => {
+    // In a column of their own, each below the one before: plans come dearest first.
+    labelY = Math.max(labelY + LABEL_HEIGHT, y.at(cost) + 4);
     const isChosen = chosen !== undefined && sameShape(allocation, chosen);
     const what = `${allocation.workers} x ${allocation.memoryMib} MiB${allocation.exchange ? `, ${formatExchange(allocation.exchange, allocation.shards)}` : ''}`;
     return [
       `<line class="band" x1="${at(x.at(times[0]))}" x2="${at(x.at(times[1]))}" y1="${at(y.at(cost))}" y2="${at(y.at(cost))}"/>`,
       `<line class="band" x1="${at(x.at(time))}" x2="${at(x.at(time))}" y1="${at(y.at(costs[0]))}" y2="${at(y.at(costs[1]))}"/>`,
       `<circle class="${isChosen ? 'chosen' : 'point'}" cx="${at(x.at(time))}" cy="${at(y.at(cost))}" r="${isChosen ? 8 : 5}"><title>${what}: ${time.toPrecision(3)} min, $${cost.toPrecision(3)}</title></circle>`,
-      `<text class="label" x="${at(x.at(time) + 10)}" y="${at(labelY)}">${what}</text>`,
+      `<text class="label" x="${WIDTH - RIGHT + 12}" y="${at(labelY)}">${what}</text>`,
     ].join('\n');
   });
   const path = points.map(({ time, cost }) => `${at(x.at(time))},${at(y.at(cost))}`).join(' ');
@@ -39,6 +53,7 @@ export function frontierSvg({ name, frontier, choice, goal, steps }: JobPlan): s
 <style>text{fill:#222}.label,.tick{fill:#555;font-size:12px}.grid{stroke:#e6e6e6}.band{stroke:#b8cbe8;stroke-width:3}.point{fill:#2b6cb0}.chosen{fill:#dd6b20}.line{fill:none;stroke:#2b6cb0;stroke-width:1.5}.limit{stroke:#c53030;stroke-dasharray:6 4}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="${LEFT}" y="28" font-size="16">${escapeXml(name)}: what ${steps.toLocaleString('en-US')} steps take, predicted (bands: 5 % to 95 %)</text>
+<text class="tick" x="${LEFT}" y="48">${far.length > 0 ? `far away: ${far.join(', ')}` : ''}</text>
 ${x.ticks.map((tick) => `<line class="grid" x1="${at(x.at(tick))}" x2="${at(x.at(tick))}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text class="tick" text-anchor="middle" x="${at(x.at(tick))}" y="${HEIGHT - BOTTOM + 20}">${label(tick)}</text>`).join('\n')}
 ${y.ticks.map((tick) => `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y.at(tick))}" y2="${at(y.at(tick))}"/><text class="tick" text-anchor="end" x="${LEFT - 8}" y="${at(y.at(tick) + 4)}">$${label(tick)}</text>`).join('\n')}
 <text text-anchor="middle" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 16}">minutes</text>

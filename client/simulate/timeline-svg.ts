@@ -1,7 +1,7 @@
 import { clock, dollars } from '../cli/words';
 import type { JobSimulation } from './simulate-job';
 
-const [WIDTH, LEFT, RIGHT] = [860, 70, 70];
+const [WIDTH, LEFT, RIGHT] = [860, 70, 90];
 const [TOP, PANEL, GAP] = [62, 170, 54];
 const HEIGHT = TOP + 2 * PANEL + GAP + 50;
 const UNITS = [
@@ -61,7 +61,7 @@ ${crashes.join('\n')}
 <text class="tick" text-anchor="end" x="${LEFT - 8}" y="${TOP + 10}">${most}</text><text class="tick" text-anchor="end" x="${LEFT - 8}" y="${TOP + PANEL}">0</text>
 <text x="${LEFT}" y="${TOP + PANEL + 30}" class="tick">above: workers (orange: probes; red dots: crashes); below: <tspan class="done">steps</tspan> and <tspan class="money">list price</tspan></text>
 <text class="tick" text-anchor="end" x="${LEFT - 8}" y="${top2 + 10}">${totalSteps.toLocaleString('en-US')}</text><text class="tick" text-anchor="end" x="${LEFT - 8}" y="${top2 + PANEL}">0</text>
-<text class="tick" x="${WIDTH - RIGHT + 8}" y="${top2 + 10}">$${Number(mostUsd.toPrecision(3))}</text>
+<text class="tick" x="${WIDTH - RIGHT + 8}" y="${top2 + 10}">${dollars(mostUsd * 1e9)}</text>
 <polyline class="steps" points="${line(
     progressY,
     run.rounds.map(({ endMs: ms, firstStep, steps }) => [ms, firstStep + steps] as const),
