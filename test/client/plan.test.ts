@@ -56,8 +56,17 @@ describe('smlt plan', () => {
     const planned = await plan({ budgetUsd: 1, deadline: '10m' });
     const svg = frontierSvg(planned);
     expect(svg.match(/<circle/g)).toHaveLength(planned.frontier.length);
-    expect(svg).toMatch(/deadline<\/text>/);
+    expect(svg.match(/class="chosen"/g)).toHaveLength(1);
     expect(svg).not.toMatch(/NaN|Infinity/);
+  });
+
+  it('draws limits that are near, and names those that are far away', async () => {
+    const planned = await plan({ budgetUsd: 1_000, deadline: '10m' });
+    const slowestMs = Math.max(...planned.frontier.map(({ prediction }) => prediction.remainingMs.p95));
+    const svg = frontierSvg({ ...planned, goal: { ...planned.goal, deadlineMs: 2 * slowestMs } });
+    expect(svg).toMatch(/deadline<\/text>/);
+    expect(svg).toMatch(/far away: budget \$1000/);
+    expect(svg).not.toMatch(/budget<\/text>/);
   });
 
   it('compares the exchanges that the job allows on AWS, and says what a node is rented for', async () => {
