@@ -80,7 +80,7 @@ export class RunHandle {
   /** Waits for the end. A limit that was reached is a result, not an error. @throws {SmltError} with the code of what failed */
   async result(): Promise<RunRecord> {
     try {
-      return RunRecord.parse(await answered(this.workflow.result()));
+      return await this.whole(RunRecord.parse(await answered(this.workflow.result())));
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) {
         const record = await readRun(this.store, this.runId);
@@ -91,6 +91,12 @@ export class RunHandle {
       if (isCancelled(error)) return { ...(await this.status()), status: 'stopped' };
       throw fromTemporalFailure(error.cause);
     }
+  }
+
+  /** With all of its decisions and validations: a workflow carries only the newest, and the store keeps the rest. */
+  private async whole(record: RunRecord): Promise<RunRecord> {
+    const stored = await readRun(this.store, this.runId).catch(() => undefined);
+    return stored?.status === record.status ? { ...record, journal: stored.journal, validations: stored.validations } : record;
   }
 
   private async look(): Promise<{ record: RunRecord } | undefined> {

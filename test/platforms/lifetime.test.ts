@@ -74,7 +74,7 @@ it('leaves nothing running when it is closed in the middle of a call', async () 
   await called;
 });
 
-it.each([['SIGKILL'], ['SIGTERM']] as const)('takes its instances with it within 2 s when it gets %s, computing ones too', async (signal) => {
+it.each([['SIGKILL'], ['SIGTERM']] as const)('takes its instances with it within seconds when it gets %s, computing ones too', async (signal) => {
   const server = await startProcess('--state-dir', temporaryFolder(), '--no-throttle-cpu');
   await create(server.client, 'busy');
   await create(server.client, 'idle');
@@ -84,7 +84,7 @@ it.each([['SIGKILL'], ['SIGTERM']] as const)('takes its instances with it within
   await new Promise((resolve) => setTimeout(resolve, 300)); // into the computation
   const pids = await pidsOf(server.endpoint);
   server.process.kill(signal);
-  await until('all instances are gone', () => !pids.some(alive), 2_000);
+  await until('all instances are gone', () => !pids.some(alive), 8_000);
   server.client.destroy();
 });
 
