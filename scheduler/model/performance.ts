@@ -100,9 +100,13 @@ export function fitPerformance(
   // Each exchange has its own truth: one that is faster than usual says nothing of the others.
   const syncModels = new Map([...sync].map(([kind, samples]) => [kind, fitComponent(pool(samples), syncPrior)]));
   const untried = fitComponent([], syncPrior);
+  // Allocations that differ in their exchange only compute alike.
+  const computed = new Map<string, ReturnType<typeof computeModel.predict>>();
   return (shape, batchSize) => {
     const at = positionOf(shape);
-    const c = computeModel.predict(computeFeatures(withBatch(batchSize), shape), at);
+    const key = `${shape.workers}x${shape.memoryMib}x${batchSize ?? workload.batchSize}`;
+    const c = computed.get(key) ?? computeModel.predict(computeFeatures(withBatch(batchSize), shape), at);
+    computed.set(key, c);
     const s = (syncModels.get(shape.exchange ?? workload.exchange) ?? untried).predict(syncFeatures(workload, shape), at);
     const stepMs = Math.max(c.meanMs + s.meanMs, 1e-6);
     return { stepMs, computeMs: c.meanMs, syncMs: s.meanMs, logSd: logSd(stepMs, c.varianceMs2 + s.varianceMs2) };
