@@ -208,6 +208,41 @@ s3Server.describe('training over S3 on real processes', (binary) => {
     expect(await struck(engine, { run: 'struck', job: jobOf(dataUri, 2), times: 3, busy, strike })).toBe(overFiles);
   });
 
+  it('gives the same weights when the server is away for longer than anybody waits for it', async () => {
+    const outage = async () => {
+      await server.kill();
+      await sleep(13_000);
+      await server.start();
+    };
+    expect(await struck(engine, { run: 'away', job: jobOf(dataUri, 2), times: 1, busy: async () => values().length > 0, strike: outage })).toBe(
+      overFiles,
+    );
+  });
+
+  redisServer.describe('with a hot Redis before it', (redisBinary) => {
+    let redis: RedisServer;
+    beforeAll(async () => {
+      redis = await startRedis(redisBinary);
+      engine.killWorker();
+      await engine.restartWorker({ SMLT_EXCHANGE_URI: `hybrid:${redis.uri},${exchangeUri}` });
+    });
+    afterAll(() => redis?.stop());
+    const keys = async (): Promise<number> => Number(await redis.run('DBSIZE'));
+
+    it('gives the same weights when Redis is flushed, then killed in mid-round, and leaves nothing in either', async () => {
+      let strikes = 0;
+      const strike = async () => {
+        if (strikes++ !== 1) return redis.run('FLUSHALL');
+        await redis.kill();
+        await sleep(300);
+        return redis.start();
+      };
+      expect(await struck(engine, { run: 'hybrid', job: jobOf(dataUri, 3), times: 3, busy: async () => (await keys()) > 0, strike })).toBe(overFiles);
+      expect(await keys()).toBe(0);
+      expect(values()).toEqual([]);
+    });
+  });
+
   it('does not start on a bucket that is not there, and says why', async () => {
     await expect(engine.restartWorker({ SMLT_EXCHANGE_URI: exchangeUri.replace(server.bucket, 'no-such-bucket') })).rejects.toThrow(
       /StoreDenied: opening the exchange at http:.*there is no bucket 'no-such-bucket'; create it/,
