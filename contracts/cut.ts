@@ -1,5 +1,5 @@
 import { SmltError } from './errors';
-import type { Topology } from './synchronization';
+import { isReplicated, type Topology } from './synchronization';
 import { treeNodes } from './tree-nodes';
 
 /*
@@ -51,28 +51,59 @@ function bestLaneCut(lanes: number, workers: number): number[] {
   return borders;
 }
 
-/** Elements between two possible range borders: the largest power of two up to paramCount / 64, between 256 and 65,536. */
+/** Elements between two possible range borders: the largest power of two up to paramCount / 512, between 256 and 65,536. */
 export function blockElements(paramCount: number): number {
   let elements = 256;
-  while (elements < 65_536 && elements * 2 <= paramCount / 64) elements *= 2;
+  while (elements < 65_536 && elements * 2 <= paramCount / 512) elements *= 2;
   return elements;
 }
 
-/** Borders that give each owner its parameters, on block borders; with more workers than blocks some own nothing. */
-export function cutRanges(paramCount: number, workers: number, elements: number): number[] {
-  const blocks = Math.ceil(paramCount / elements);
-  return Array.from({ length: workers + 1 }, (_, worker) => Math.min(paramCount, Math.floor((blocks * worker) / workers) * elements));
+/** Floats of optimiser state a parameter that shares are evened out for: Adam's. Others' differ by a small part of a share. */
+const STATE_SLOTS = 2;
+
+/**
+ * Borders that give each owner its parameters, on block borders, so that all move as many bytes in a step of scatter-reduce:
+ * whoever publishes more tree nodes owns less (docs/lanes.md, section 4). With more workers than blocks some own nothing.
+ * @param nodes  tree nodes that each worker's lanes are made of
+ */
+export function cutRanges(paramCount: number, nodes: readonly number[], elements: number): number[] {
+  const all = nodes.reduce((sum, own) => sum + own, 0);
+  // Floats moved, in units of paramCount: own + 1 without any share, and so many times the share.
+  const perShare = nodes.map((own) => Math.max(1, all + STATE_SLOTS - 2 * own));
+  let shares: number[];
+  let owners = nodes.map((_, worker) => worker);
+  for (;;) {
+    let [fixed, slope] = [1, 0];
+    for (const worker of owners) {
+      fixed += (nodes[worker]! + 1) / perShare[worker]!;
+      slope += 1 / perShare[worker]!;
+    }
+    const each = fixed / slope;
+    shares = nodes.map((own, worker) => (owners.includes(worker) ? (each - own - 1) / perShare[worker]! : 0));
+    const left = owners.filter((worker) => shares[worker]! >= 0);
+    if (left.length === owners.length) break;
+    owners = left; // a share below nothing: it publishes too much already
+  }
+  const borders = [0];
+  let sum = 0;
+  for (const share of shares.slice(0, -1)) {
+    sum += share;
+    borders.push(Math.min(paramCount, Math.floor((sum * paramCount) / elements + 0.5) * elements));
+  }
+  return [...borders, paramCount];
 }
 
 /** Who drives which lanes and owns which parameters in a round; all of them belong to one worker where the topology says so. */
-export function cutOf(shape: { topology: Topology; lanes: number; paramCount: number; workers: number }): {
+export function cutOf(shape: { topology: Topology; lanes: number; paramCount: number; workers: number; blockElements?: number }): {
   laneBorders: number[];
   rangeBorders: number[];
 } {
   const { topology, lanes, paramCount, workers } = shape;
-  const rangeBorders =
-    topology === 'parameter-server' ? [0, ...new Array<number>(workers).fill(paramCount)] : cutRanges(paramCount, workers, blockElements(paramCount));
-  return { laneBorders: cutLanes(lanes, workers), rangeBorders };
+  const laneBorders = cutLanes(lanes, workers);
+  if (topology === 'parameter-server') return { laneBorders, rangeBorders: [0, ...new Array<number>(workers).fill(paramCount)] };
+  const nodesOf = (worker: number) => treeNodes({ start: laneBorders[worker]!, end: laneBorders[worker + 1]! }, lanes).length;
+  const nodes = Array.from({ length: workers }, (_, worker) => (isReplicated(topology) ? 1 : nodesOf(worker)));
+  return { laneBorders, rangeBorders: cutRanges(paramCount, nodes, shape.blockElements ?? blockElements(paramCount)) };
 }
 
 /** Borders of `parts` stretches of `total`, in order, whose sizes differ by at most one. */

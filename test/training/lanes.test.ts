@@ -41,7 +41,7 @@ const compute: Record<string, (given: any) => unknown> = {
     return [...mean];
   },
   blockElements: ({ paramCount }) => blockElements(paramCount),
-  cutRanges: (given) => cutRanges(given.paramCount, given.workers, given.blockElements),
+  cutRanges: (given) => cutRanges(given.paramCount, given.nodes, given.blockElements),
   cutLanes: ({ lanes, workers }) => cutLanes(lanes, workers),
   rangeNorms: (given) => [
     ...rangeNorms(

@@ -18,7 +18,7 @@ describe('the global norm', () => {
         const block = blockElements(params);
         const gradient = gradientOf(params);
         const normBy = (n: number) => {
-          const borders = cutRanges(params, n, block);
+          const borders = cutRanges(params, new Array<number>(n).fill(1), block);
           const all = borders.slice(1).map((end, i) => {
             const range = { start: borders[i]!, end };
             return { range, values: rangeNorms(gradient.subarray(range.start, end), range, block, params) };
