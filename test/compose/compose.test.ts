@@ -90,7 +90,12 @@ describe('docker-compose.yml', () => {
 
   it('gives the worker an environment that it accepts, with the stores of this file', () => {
     const config = readConfig(worker.environment);
-    expect(config).toMatchObject({ temporalAddress: 'temporal:7233', taskQueue: 'smlt', storeUri: 's3://smlt', exchangeUri: 'redis://valkey:6379' });
+    expect(config).toMatchObject({
+      temporalAddress: 'temporal:7233',
+      taskQueue: 'smlt',
+      storeUri: 's3://smlt',
+      exchangeUris: ['redis://valkey:6379'],
+    });
     const mounts = worker.volumes.map((volume) => volume.split(':')[1]);
     expect(mounts).toEqual(expect.arrayContaining(['/var/lib/smlt']));
   });

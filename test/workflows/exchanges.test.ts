@@ -126,7 +126,7 @@ redisServer.describe('training over Redis on real processes', (binary) => {
     const { training, ...rest } = jobOf(dataUri, 2);
     const job = (exchanges?: SynchronizationInput['exchanges']) => ({
       ...rest,
-      training: { ...training, steps: 60 },
+      training: { ...training, steps: 120 },
       allocation: { ...rest.allocation, stepsPerRound: 4 },
       synchronization: { exchanges },
     });
