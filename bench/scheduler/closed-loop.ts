@@ -1,11 +1,14 @@
 // Whole jobs: micro-probe, looks, run, plans made anew after every round; limits count everything since submission.
 import type { ObservationInput } from '../../contracts/scheduling';
 import { compactObservations, decideNext, followDrifts, parseObservations } from '../../scheduler';
-import { microProbeCost, observe, type Job, type Shock } from './job';
+import { microProbeCost, observe, type Job, type Phase, type Shock } from './job';
+import type { Weather } from './weather';
 
-export interface Event {
+export interface Course {
   /** Nobody announces it; it happens once half of the steps are done. */
-  readonly shock: Shock;
+  readonly shock?: Shock | undefined;
+  /** Faults, stragglers, drift and losses on top; the planner who knows everything has none. */
+  readonly weather?: Weather;
 }
 export interface ClosedOutcome {
   /** Objective over that of a planner who knows the surface and the event, and may change once at it; NaN where not finished. */
@@ -15,8 +18,11 @@ export interface ClosedOutcome {
   readonly probeShare: number;
   readonly switches: number;
   readonly alarms: number;
-  /** Whether more than twice the accepted p95 was spent. */
-  readonly overspent: boolean;
+  /** Share of the steps that were done. */
+  readonly done: number;
+  /** What was spent of twice the accepted p95, and of the budget where there is one. */
+  readonly consentUse: number;
+  readonly budgetUse: number;
 }
 
 const CALM: Shock = { compute: 1, sync: 1 };
@@ -24,9 +30,8 @@ const CALM: Shock = { compute: 1, sync: 1 };
 const MOST_ROUNDS = 3_000;
 
 /** @returns undefined where even the planner who knows everything cannot keep the limit */
-export function closedLoop(job: Job, event?: Event): ClosedOutcome | undefined {
-  const shock = event?.shock ?? CALM;
-  const half = Math.floor(job.steps / 2);
+export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): ClosedOutcome | undefined {
+  const half = job.phases.length > 1 ? job.phases[0]!.steps : Math.floor(job.steps / 2);
   const best = omniscient(job, half, shock);
   if (best === undefined) return undefined;
   const { minimize, wholeGoal } = { minimize: job.minimize, wholeGoal: job.request.wholeGoal! };
@@ -43,8 +48,12 @@ export function closedLoop(job: Job, event?: Event): ClosedOutcome | undefined {
   let accepted: { totalNanoUsdP95: number; finishAtMsP95: number } | undefined;
   let current: ObservationInput['allocation'] | undefined;
   for (let round = 0; round < MOST_ROUNDS && stepsDone < job.steps; round += 1) {
+    const ahead = phasesFrom(job.phases, stepsDone);
+    const { batchSize, steps: phaseSteps } = ahead[0]!;
     const decision = decideNext({
       ...job.request,
+      batchSize,
+      laterSteps: ahead.slice(1),
       ...(phase === 'profile' ? { goal: { minimize }, wholeGoal } : { goal: wholeGoal, wholeGoal: undefined }),
       phase,
       observations,
@@ -69,8 +78,10 @@ export function closedLoop(job: Job, event?: Event): ClosedOutcome | undefined {
     const changes = current !== undefined && (current.workers !== allocation.workers || current.memoryMib !== allocation.memoryMib);
     if (changes && phase === 'run') switches += 1;
     // A round that the event falls into is cut there: rounds are short beside jobs.
-    const steps = stepsDone < half ? Math.min(allocation.steps, half - stepsDone) : allocation.steps;
-    const seen = observe(job, { ...allocation, steps }, { round, cold: changes || current === undefined, shock: stepsDone < half ? CALM : shock });
+    const steps = Math.min(allocation.steps, phaseSteps, stepsDone < half ? half - stepsDone : Infinity);
+    const now = weather?.shockAt(stepsDone / job.steps) ?? (stepsDone < half ? CALM : shock);
+    const calm = observe(job, { ...allocation, steps }, { round, cold: changes || current === undefined, shock: now, batchSize });
+    const seen = weather?.disturb(calm) ?? calm;
     if (phase === 'profile') looks += 1;
     // Carried observations have their drifts marked already: what is found now is new.
     if (followDrifts(parseObservations([...observations, seen])).newest) alarms += 1;
@@ -88,25 +99,50 @@ export function closedLoop(job: Job, event?: Event): ClosedOutcome | undefined {
     probeShare: probeNanoUsd / spentNanoUsd,
     switches,
     alarms,
-    overspent: accepted !== undefined && spentNanoUsd > 2 * accepted.totalNanoUsdP95,
+    done: stepsDone / job.steps,
+    consentUse: accepted === undefined ? 0 : spentNanoUsd / (2 * accepted.totalNanoUsdP95),
+    budgetUse: wholeGoal.budgetNanoUsd === undefined ? 0 : spentNanoUsd / wholeGoal.budgetNanoUsd,
   };
 }
 
 /** The least objective with one shape before the event and one after it. */
 function omniscient(job: Job, half: number, shock: Shock): number | undefined {
-  const { shapes, minimize, steps } = job;
+  const { shapes, minimize } = job;
   const limit = minimize === 'cost' ? job.request.wholeGoal!.deadlineAtMs! : job.request.wholeGoal!.budgetNanoUsd! / 1e9;
-  const before = shapes.map((shape) => ({ timeMs: job.timeMs(shape, half), usd: job.costUsd(shape, half) }));
+  const [first, second] = [phasesUntil(job.phases, half), phasesFrom(job.phases, half)];
+  const before = shapes.map((shape) => ({ timeMs: job.timeMs(shape, first), usd: job.costUsd(shape, first) }));
   const after = shapes.map((shape) => {
     const calm = job.surface.step(shape);
     const stretch = (calm.stepMs + (shock.compute - 1) * calm.computeMs + (shock.sync - 1) * calm.syncMs) / calm.stepMs;
-    return { timeMs: stretch * job.timeMs(shape, steps - half), usd: stretch * job.costUsd(shape, steps - half) };
+    return { timeMs: stretch * job.timeMs(shape, second), usd: stretch * job.costUsd(shape, second) };
   });
   let least = Infinity;
-  for (const first of before)
-    for (const second of after) {
-      const [timeMs, usd] = [first.timeMs + second.timeMs, first.usd + second.usd];
+  for (const one of before)
+    for (const other of after) {
+      const [timeMs, usd] = [one.timeMs + other.timeMs, one.usd + other.usd];
       if ((minimize === 'cost' ? timeMs : usd) <= limit) least = Math.min(least, minimize === 'cost' ? usd : timeMs);
     }
   return Number.isFinite(least) ? least : undefined;
+}
+
+/** What is left of the phases after so many steps. */
+function phasesFrom(phases: readonly Phase[], step: number): Phase[] {
+  const left: Phase[] = [];
+  let start = 0;
+  for (const { batchSize, steps } of phases) {
+    const rest = Math.min(steps, start + steps - step);
+    if (rest > 0) left.push({ batchSize, steps: rest });
+    start += steps;
+  }
+  return left;
+}
+function phasesUntil(phases: readonly Phase[], step: number): Phase[] {
+  const done: Phase[] = [];
+  let start = 0;
+  for (const { batchSize, steps } of phases) {
+    const count = Math.min(steps, step - start);
+    if (count > 0) done.push({ batchSize, steps: count });
+    start += steps;
+  }
+  return done;
 }

@@ -3,6 +3,7 @@ import { closedLoop, type ClosedOutcome } from './closed-loop';
 import { jobOf, type Shock } from './job';
 import { mean, quantile } from './statistics';
 import { families } from './surface';
+import { weatherOf } from './weather';
 
 /** One measure of docs/benchmarks.md, its goal beside it. */
 export interface Row {
@@ -13,19 +14,18 @@ export interface Row {
   readonly met: boolean;
 }
 const LENGTH_MS = [30 * 60_000, 4 * 3_600_000] as const;
+/** Where only money is looked at, jobs are shorter, so that a thousand take minutes. */
+const GUARDED_LENGTH_MS = [5 * 60_000, 60 * 60_000] as const;
 const share = (outcomes: readonly ClosedOutcome[], holds: (outcome: ClosedOutcome) => boolean) =>
   (100 * outcomes.filter(holds).length) / outcomes.length;
 
 /** @param seeds  jobs a family and goal; 0 leaves these rows out: each job takes about half a second */
 export function closedRows(seeds: number, from: number, log: (line: string) => void): Row[] {
   if (seeds === 0) return [];
-  const play = (shock?: Shock) => {
-    const outcomes = families.flatMap((family) =>
-      (['cost', 'time'] as const).flatMap((minimize) =>
-        Array.from({ length: seeds }, (_, i) => jobOf({ family, minimize, seed: from + i, noise: 0.05, lengthMs: LENGTH_MS })).flatMap(
-          (job) => closedLoop(job, shock && { shock }) ?? [],
-        ),
-      ),
+  const play = (shock?: Shock, batchFactor?: number) => {
+    const options = { noise: 0.05, lengthMs: LENGTH_MS, ...(batchFactor && { batchFactor }) };
+    const outcomes = kinds.flatMap((kind) =>
+      Array.from({ length: seeds }, (_, i) => jobOf({ ...kind, ...options, seed: from + i })).flatMap((job) => closedLoop(job, { shock }) ?? []),
     );
     log(`whole jobs: ${outcomes.length} done`);
     return outcomes;
@@ -40,7 +40,6 @@ export function closedRows(seeds: number, from: number, log: (line: string) => v
     share(shocked, ({ use }) => use <= 1.05),
   ];
   const alarms = mean(calm.map((outcome) => outcome.alarms));
-  const overspent = [...calm, ...shocked].filter((outcome) => outcome.overspent).length;
   return [
     {
       row: '4',
@@ -64,10 +63,49 @@ export function closedRows(seeds: number, from: number, log: (line: string) => v
       met: shockedMet >= 88 && shockedNear >= 95,
     },
     { row: '9', measure: 'false alarms a job', measured: alarms.toFixed(2), goal: '<= 0.2', met: alarms <= 0.2 },
+    ...[2, 4].map((factor) => announcedRow(factor, play(undefined, factor))),
+  ];
+}
+const kinds = families.flatMap((family) => (['cost', 'time'] as const).map((minimize) => ({ family, minimize })));
+
+/** A batch schedule is known from the start: no look is spent on the new size. */
+function announcedRow(factor: number, outcomes: readonly ClosedOutcome[]): Row {
+  const regrets = outcomes.flatMap(({ ratio }) => (Number.isFinite(ratio) ? [100 * (ratio - 1)] : []));
+  const regret = quantile(regrets, 0.5);
+  const broken = 100 - share(outcomes, ({ use }) => use <= 1);
+  return {
+    row: '7',
+    measure: `announced batch x${factor} half way, no look at it (${outcomes.length} jobs): median and mean regret, limits broken`,
+    measured: `${regret.toFixed(1)}, ${mean(regrets).toFixed(1)}, ${broken.toFixed(1)} %`,
+    goal: '<= 5 % median, <= 5 % broken',
+    met: regret <= 5 && broken <= 5,
+  };
+}
+
+/** @param jobs  so many jobs in all weathers; 0 leaves the row out */
+export function guardRows(jobs: number, from: number, log: (line: string) => void): Row[] {
+  if (jobs === 0) return [];
+  const outcomes: ClosedOutcome[] = [];
+  for (let seed = from; outcomes.length < jobs; seed += 1) {
+    for (const kind of kinds) {
+      const outcome =
+        outcomes.length < jobs &&
+        closedLoop(jobOf({ ...kind, seed, noise: 0.15, lengthMs: GUARDED_LENGTH_MS }), { weather: weatherOf(outcomes.length) });
+      if (outcome) outcomes.push(outcome);
+    }
+    if (outcomes.length % 100 < kinds.length) log(`jobs in all weathers: ${outcomes.length} done`);
+  }
+  const count = (holds: (outcome: ClosedOutcome) => boolean) => outcomes.filter(holds).length;
+  const overspent = count(({ consentUse }) => consentUse > 1);
+  const overBudget = count(({ budgetUse }) => budgetUse > 1);
+  const ended = count(({ use }) => use === Infinity);
+  const most = Math.max(...outcomes.map(({ consentUse }) => 2 * consentUse));
+  return [
     {
       row: '11',
-      measure: 'jobs that spent more than twice the accepted p95',
-      measured: `${overspent} of ${calm.length + shocked.length}`,
+      measure:
+        'jobs in all weathers that spent more than twice the accepted p95 without consent (the most; stopped before their end; above their budget)',
+      measured: `${overspent} of ${outcomes.length} (${most.toFixed(2)} times; ${ended}; ${overBudget})`,
       goal: '0 of 1,000',
       met: overspent === 0,
     },

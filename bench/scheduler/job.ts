@@ -16,15 +16,24 @@ export interface JobOptions {
   readonly noise: number;
   /** Time of the job at its fastest, from and to. */
   readonly lengthMs?: readonly [number, number];
+  /** Announced from the beginning: from half of the samples on, a step takes so many times as many of them. */
+  readonly batchFactor?: number;
+}
+/** Steps of one batch size. */
+export interface Phase {
+  readonly batchSize: number;
+  readonly steps: number;
 }
 export interface Job extends JobOptions {
   readonly surface: Surface;
   readonly steps: number;
+  /** The same steps by their batch size, in order. */
+  readonly phases: readonly Phase[];
   /** Everything that memory and the account allow. */
   readonly shapes: readonly Shape[];
   readonly request: DecisionRequest;
-  timeMs(shape: Shape, steps?: number): number;
-  costUsd(shape: Shape, steps?: number): number;
+  timeMs(shape: Shape, phases?: readonly Phase[]): number;
+  costUsd(shape: Shape, phases?: readonly Phase[]): number;
   objective(shape: Shape): number;
   /** What the goal limits, as a share of its limit. */
   use(shape: Shape): number;
@@ -45,23 +54,31 @@ const LOOK_ROUNDS = 6;
 const ROUND_NOISE = 0.03;
 
 export function jobOf(options: JobOptions): Job {
-  const { family, minimize, seed, noise, lengthMs = SHORT } = options;
+  const { family, minimize, seed, noise, lengthMs = SHORT, batchFactor = 1 } = options;
   const surface = surfaceOf(family, seed);
   const draw = uniformStream(seed, 0x10b, minimize.length);
   const base = requestOf(surface, seed, minimize, noise);
   const shapes = candidatesOf(DecisionInput.parse({ ...base, program: { ...base.program, peakMemoryMib: surface.peakMemoryMib } }));
   const fastestStepMs = Math.min(...shapes.map((shape) => surface.step(shape).stepMs));
-  const steps = Math.max(20, Math.round((lengthMs[0] * (lengthMs[1] / lengthMs[0]) ** draw()) / fastestStepMs));
+  const plain = Math.max(20, Math.round((lengthMs[0] * (lengthMs[1] / lengthMs[0]) ** draw()) / fastestStepMs));
+  const half = Math.floor(plain / 2);
+  const { batchSize } = surface;
+  const changed = { batchSize: batchSize * batchFactor, steps: Math.ceil((plain - half) / batchFactor) };
+  const whole = batchFactor === 1 ? [{ batchSize, steps: plain }] : [{ batchSize, steps: half }, changed];
+  const steps = whole.reduce((sum, phase) => sum + phase.steps, 0);
 
   const startMs = (shape: Shape) => surface.coldStartMs + 10 * shape.workers;
-  const timeMs = (shape: Shape, count = steps) => {
-    const stepsMs = count * surface.step(shape).stepMs;
+  const stepsMsOf = (shape: Shape, phases: readonly Phase[]) =>
+    phases.reduce((sum, phase) => sum + phase.steps * surface.step(shape, phase.batchSize).stepMs, 0);
+  const timeMs = (shape: Shape, phases: readonly Phase[] = whole) => {
+    const stepsMs = stepsMsOf(shape, phases);
     const restarts = Math.floor(stepsMs / FUNCTION_MS);
     const rounds = Math.ceil(stepsMs / ROUND_MS) + 20;
     return stepsMs + (1 + restarts) * startMs(shape) + rounds * (ORCHESTRATION_MS + TURN_MS);
   };
-  const costUsd = (shape: Shape, count = steps) => {
-    const stepsMs = count * surface.step(shape).stepMs;
+  const costUsd = (shape: Shape, phases: readonly Phase[] = whole) => {
+    const count = phases.reduce((sum, phase) => sum + phase.steps, 0);
+    const stepsMs = stepsMsOf(shape, phases);
     const restarts = Math.floor(stepsMs / FUNCTION_MS);
     const rounds = Math.ceil(stepsMs / ROUND_MS) + 20;
     const billedMs = stepsMs + (1 + restarts) * surface.coldStartMs + rounds * TURN_MS;
@@ -75,7 +92,7 @@ export function jobOf(options: JobOptions): Job {
   const goal = { minimize, ...(minimize === 'cost' ? { deadlineAtMs: limit } : { budgetNanoUsd: Math.ceil(limit * 1e9) }) };
   const request = { ...base, goal: { minimize }, wholeGoal: goal, remainingSteps: steps };
   const best = Math.min(...shapes.filter((shape) => use(shape) <= 1).map((shape) => objective(shape)));
-  return { ...options, surface, steps, shapes, request, timeMs, costUsd, objective, use, best };
+  return { ...options, surface, steps, phases: whole, shapes, request, timeMs, costUsd, objective, use, best };
 }
 
 /** Only an object store charges by the request. */
@@ -151,14 +168,18 @@ export interface Shock {
 const CALM: Shock = { compute: 1, sync: 1 };
 
 /** Runs one round of a job for real. */
-export function observe(job: Job, allocation: Allocation, options: { round: number; cold: boolean; shock?: Shock }): ObservationInput {
-  const { round, cold, shock = CALM } = options;
+export function observe(
+  job: Job,
+  allocation: Allocation,
+  options: { round: number; cold: boolean; shock?: Shock; batchSize?: number },
+): ObservationInput {
+  const { round, cold, shock = CALM, batchSize = job.surface.batchSize } = options;
   const { surface, seed } = job;
   // Rounds after the looks are long: stragglers do not move their median.
   const isLook = round < LOOK_ROUNDS;
   const noise = isLook ? job.noise : ROUND_NOISE;
   const draw = uniformStream(seed, 0x0b5, round, allocation.workers, allocation.memoryMib);
-  const true_ = surface.step(allocation);
+  const true_ = surface.step(allocation, batchSize);
   const straggler = isLook && draw() < STRAGGLER_SHARE ? 1.3 + 1.2 * draw() : 1;
   const computeMs = shock.compute * true_.computeMs * straggler * Math.exp(noise * normalFrom(draw));
   const syncMs = Math.max(0.01, shock.sync * true_.syncMs - (true_.computeMs + true_.syncMs - true_.stepMs)) * Math.exp(noise * normalFrom(draw));
@@ -171,6 +192,7 @@ export function observe(job: Job, allocation: Allocation, options: { round: numb
   return {
     allocation,
     round,
+    batchSize,
     steps: allocation.steps,
     wallMs: inFunctionMs + ORCHESTRATION_MS + (cold ? 10 * allocation.workers : 0),
     stepMs,

@@ -1,8 +1,8 @@
 // The scheduler's proof, and other methods on the same problems.
-// usage: npm run bench:scheduler [-- --seeds 40] [--from 700000] [--quick] [--compared 5] [--closed 1] [--python PATH] [--families] [--json]
+// usage: npm run bench:scheduler [-- --seeds 40] [--from 700000] [--quick] [--compared 5] [--closed 1] [--guard 1000] [--python PATH] [--families] [--json]
 import { parseArgs } from 'node:util';
 import { compare, jobsOf } from './compare';
-import { closedRows, type Row } from './closed-rows';
+import { closedRows, guardRows, type Row } from './closed-rows';
 import { decisionTimes, suggestionTimes } from './decision-time';
 import { smlt, type Outcome } from './probing';
 import { quantile, summarise } from './statistics';
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     families: { type: 'boolean', default: false },
     compared: { type: 'string', default: '5' },
     closed: { type: 'string', default: '0' },
+    guard: { type: 'string', default: '0' },
     python: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -107,7 +108,7 @@ for (const [what, cpuMs] of [
     met: quantile(cpuMs, 0.99) <= 50,
   });
 
-rows.push(...closedRows(Number(values.closed), from, log));
+rows.push(...closedRows(Number(values.closed), from, log), ...guardRows(Number(values.guard), from, log));
 
 if (values.json) console.log(JSON.stringify({ seeds, from, rows, byFamily, compared }));
 else {

@@ -53,12 +53,13 @@ export function smlt(job: Job, most: number): Outcome {
     if (chosen === undefined || decision.kind !== 'finish') return { regret: Infinity, use: Infinity, probeShare, probes, covered: true, decisionMs };
     const { remainingMs, remainingNanoUsd } = decision.prediction!;
     const remaining = job.steps - stepsDone;
+    const left = [{ batchSize: job.surface.batchSize, steps: remaining }];
     return {
       regret: job.objective(chosen) / job.best - 1,
       use: job.use(chosen),
       probeShare,
       probes,
-      covered: job.timeMs(chosen, remaining) <= remainingMs.p95 && job.costUsd(chosen, remaining) <= remainingNanoUsd.p95 / 1e9,
+      covered: job.timeMs(chosen, left) <= remainingMs.p95 && job.costUsd(chosen, left) <= remainingNanoUsd.p95 / 1e9,
       decisionMs,
     };
   }

@@ -29,7 +29,8 @@ export interface Surface {
   /** Resident memory of a worker, whatever its size. */
   readonly peakMemoryMib: number;
   readonly coldStartMs: number;
-  step(shape: Shape): StepTime;
+  /** @param samples  samples of the step over all workers; left out: the program's batch */
+  step(shape: Shape, samples?: number): StepTime;
   traffic(workers: number): Traffic;
   /** One micro-batch alone on one function: no barrier, no exchange. */
   microBatchMs(memoryMib: number, samples: number): number;
@@ -87,9 +88,9 @@ export function surfaceOf(family: Family, seed: number): Surface {
     coldStartMs: between(draw, 150, 1_500),
     microBatchMs,
     traffic,
-    step({ workers, memoryMib }) {
+    step({ workers, memoryMib }, stepSamples = batchSize) {
       const shape = field(Math.log2(workers), Math.log2(memoryMib));
-      const samples = (batchSize / lanes) * Math.ceil(lanes / workers);
+      const samples = (stepSamples / lanes) * Math.ceil(lanes / workers);
       const computeMs = shape * microBatchMs(memoryMib, samples) * slowestOf(workers);
       const { busiestBytes, totalBytes, requests } = traffic(workers);
       const own = busiestBytes / (bandwidth * Math.min(1, memoryMib / MIB_PER_VCPU) ** bandwidthPower);

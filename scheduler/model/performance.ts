@@ -119,9 +119,9 @@ const NOISE_PRIOR_DEGREES = 3;
 /** Pooled SD of the logarithm: of step times within allocations seen more than once, and of micro-batches around their own line. */
 function measuredNoise(observations: readonly Observation[], singles: readonly ComponentSample[]): number {
   const groups = new Map<string, number[]>();
-  for (const { allocation, stepMs, cold } of observations) {
+  for (const { allocation, stepMs, cold, batchSize } of observations) {
     if (cold) continue;
-    const key = shapeKey(allocation);
+    const key = `${shapeKey(allocation)} of ${batchSize}`;
     groups.set(key, [...(groups.get(key) ?? []), Math.log(stepMs)]);
   }
   let squares = NOISE_PRIOR_DEGREES * DEFAULT_NOISE ** 2;
