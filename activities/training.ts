@@ -14,8 +14,6 @@ import { tellWithHeartbeats } from './heartbeats';
 import { callFunction, invokeFunction, type Answered } from './invocation';
 import { createRoundActivities } from './rounds';
 
-/** A chunk invokes nobody anew after this, so that a dead Temporal worker never loses more than that. */
-const CHUNK_MS = 10 * 60_000;
 const ChunkBeat = z.object({ bill: Bill, done: z.array(z.int()), flying: z.array(z.object({ worker: z.int(), sinceMs: z.number() })) });
 
 export interface ChunkResult {
@@ -23,7 +21,6 @@ export interface ChunkResult {
   /** The slowest worker's, what the scheduler learns from; with the values that all of them took over. */
   readonly slowest: Telemetry | null;
   readonly trouble: Trouble | null;
-  readonly unfinished: readonly number[];
 }
 
 export function createTrainingActivities(engine: EngineDependencies) {
@@ -44,7 +41,10 @@ export function createTrainingActivities(engine: EngineDependencies) {
       return outcomeOf(await invokeFunction(engine, specOf(turn.memoryMib, turn.python), assignment, TrainAnswer));
     },
 
-    /** Drives many workers by the loop that a workflow drives one by. Heartbeats carry who is done and what it cost. */
+    /**
+     * Drives many workers to their end, by the loop that a workflow drives one by. Heartbeats carry who is done and what it
+     * cost, so a dead Temporal worker loses only what is flying, however old the chunk is.
+     */
     async driveChunk({ round, workers }: { round: Round; workers: readonly number[] }): Promise<ChunkResult> {
       const before = ChunkBeat.safeParse(Context.current().info.heartbeatDetails);
       const { run, track, allocation } = round;
@@ -60,7 +60,6 @@ export function createTrainingActivities(engine: EngineDependencies) {
       let trouble: Trouble | null = null;
       let slowest: Telemetry | null = null;
       let adopted = 0;
-      const untilMs = nowMs() + CHUNK_MS;
       const fly = async (worker: number): Promise<TrainOutcome> => {
         const flight = { worker, sinceMs: nowMs() };
         flying.add(flight);
@@ -74,8 +73,7 @@ export function createTrainingActivities(engine: EngineDependencies) {
         }
       };
       const hedges = new Hedges((worker) => untilAccepted(() => fly(worker)));
-      tellWithHeartbeats(() => ({ bill, done: [...done], flying: [...flying] }));
-      await Promise.all(
+      const driving = Promise.all(
         workers
           .filter((worker) => !done.has(worker))
           .map(async (worker) => {
@@ -88,17 +86,19 @@ export function createTrainingActivities(engine: EngineDependencies) {
                 // At once, not by way of the workflow: the others must not run on.
                 await createRoundActivities(engine).cutShort(round);
               },
-              goOn: () => nowMs() < untilMs,
             });
-            if (turns.ended) done.add(worker);
+            done.add(worker);
             for (const one of turns.telemetry) {
               adopted += one.adopted;
               if (slowest === null || one.wallMs > slowest.wallMs) slowest = one;
             }
           }),
       );
+      // Told once all are flying: the first heartbeat goes out at once, the next ones seconds later.
+      tellWithHeartbeats(() => ({ bill, done: [...done], flying: [...flying] }));
+      await driving;
       await hedges.drain();
-      return { bill, slowest: slowest && { ...(slowest as Telemetry), adopted }, trouble, unfinished: workers.filter((worker) => !done.has(worker)) };
+      return { bill, slowest: slowest && { ...(slowest as Telemetry), adopted }, trouble };
     },
   };
 }

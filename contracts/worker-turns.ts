@@ -17,8 +17,6 @@ const MAX_INVOCATIONS = 200;
 export interface WorkerTurns {
   readonly bill: Bill;
   readonly telemetry: readonly Telemetry[];
-  /** False when the caller asked to invoke no more. */
-  readonly ended: boolean;
 }
 export interface TurnsWorld {
   readonly invoke: () => Promise<TrainOutcome>;
@@ -27,33 +25,31 @@ export interface TurnsWorld {
   readonly waitingFor?: (workers: readonly number[]) => void;
   /** Ends the whole round; the other instances find its manifest. */
   readonly cut: (why: Trouble) => Promise<unknown>;
-  readonly goOn?: () => boolean;
 }
 
 /**
  * Invokes one worker until its part of the round is durable, and adds up what every attempt cost. A workflow drives its
  * workers by it, and so does an activity that drives many: hence here, and pure.
  */
-export async function driveWorkerTurns({ invoke, sleep, waitingFor, cut, goOn = () => true }: TurnsWorld): Promise<WorkerTurns> {
+export async function driveWorkerTurns({ invoke, sleep, waitingFor, cut }: TurnsWorld): Promise<WorkerTurns> {
   let bill = noBill;
   const telemetry: Telemetry[] = [];
   const seen = { crashes: 0, waits: 0, timeouts: 0 };
   for (let invocation = 0; invocation < MAX_INVOCATIONS; invocation++) {
-    if (!goOn()) return { bill, telemetry, ended: false };
     const outcome = await invoke();
     bill = addBills(bill, outcome.bill);
     if ('telemetry' in outcome) telemetry.push(outcome.telemetry);
-    if (outcome.kind === 'done' || outcome.kind === 'superseded') return { bill, telemetry, ended: true };
+    if (outcome.kind === 'done' || outcome.kind === 'superseded') return { bill, telemetry };
     if (outcome.kind === 'waiting') waitingFor?.(outcome.slow);
     const why = troubleOf(outcome, seen);
     if (why) {
       await cut(why);
-      return { bill, telemetry, ended: true };
+      return { bill, telemetry };
     }
     if (outcome.kind !== 'reached') await sleep(backoffMs(seen.crashes + seen.waits));
   }
   await cut({ kind: 'failed', error: { code: 'FunctionFailed', message: `a worker did not end within ${MAX_INVOCATIONS} invocations` } });
-  return { bill, telemetry, ended: true };
+  return { bill, telemetry };
 }
 
 /** What an outcome means for the round; null: invoke again, the new instance resolves and goes on. */

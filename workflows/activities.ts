@@ -12,7 +12,8 @@ export const { invokeTrainer, prepareProgram, evaluatePart, exportModel, checkMo
   startToCloseTimeout: '16m',
   ...lively,
 });
-export const { driveChunk } = proxyActivities<Activities>({ startToCloseTimeout: '26m', ...lively });
+// A chunk lives as long as it beats: its workers may need many turns of 15 minutes.
+export const { driveChunk } = proxyActivities<Activities>({ startToCloseTimeout: '1 day', ...lively });
 export const { commitRound, cutShort, cleanRun, mergeEvaluation, publishModel, shiftTraffic } = proxyActivities<Activities>({
   startToCloseTimeout: '5m',
   ...lively,

@@ -95,18 +95,9 @@ function invokeWorker({ run, track, round, first, last, allocation, python }: Ro
 }
 
 async function driveWorkers(round: Round, start: number, end: number, cut: Cut): Promise<Driven> {
-  let bill = noBill;
-  const telemetry: Telemetry[] = [];
-  for (let unfinished = Array.from({ length: end - start }, (_, i) => start + i); unfinished.length > 0;) {
-    const summary = `${round.track}: workers ${start + 1} to ${end} of ${round.allocation.workers}, steps ${round.first} to ${round.last}`;
-    const result = await driveChunk.executeWithOptions({ summary }, [{ round, workers: unfinished }]);
-    bill = addBills(bill, result.bill);
-    if (result.slowest) telemetry.push(result.slowest);
-    if (result.trouble) {
-      await cut(result.trouble);
-      break;
-    }
-    unfinished = [...result.unfinished];
-  }
-  return { bill, telemetry };
+  const workers = Array.from({ length: end - start }, (_, i) => start + i);
+  const summary = `${round.track}: workers ${start + 1} to ${end} of ${round.allocation.workers}, steps ${round.first} to ${round.last}`;
+  const { bill, slowest, trouble } = await driveChunk.executeWithOptions({ summary }, [{ round, workers }]);
+  if (trouble) await cut(trouble);
+  return { bill, telemetry: slowest ? [slowest] : [] };
 }

@@ -67,6 +67,26 @@ describe('kills at every point of a step', () => {
     for (const [i, result] of results.entries()) expect([runs[i]!.run, await digestOf(Promise.resolve(result))]).toEqual([runs[i]!.run, undisturbed]);
   });
 
+  it('goes on within the heartbeat when the Temporal worker is killed late in a chunk of many workers', async () => {
+    const many = { ...job(), training: { ...job().training, batchSize: 32, lanes: 32, steps: STEPS_PER_ROUND } };
+    const chunk = (steps: number) => ({ ...many, allocation: { minWorkers: 18, maxWorkers: 18, memoryMib: 256, stepsPerRound: steps } });
+    const alone = await digestOf(engine.run<TrackResult>('train', 'chunk-undisturbed', { job: chunk(STEPS_PER_ROUND) }));
+    // All but one worker are done or wait for it; it dies once more when the next Temporal worker drives the chunk.
+    await engine.setFaults([
+      { function: 'smlt-train-*', payload: { run: 'chunk', worker: 17 }, nth: 1, action: { kind: 'holdAt', point: 'beforeCheckpoint', ms: 4_000 } },
+      { function: 'smlt-train-*', payload: { run: 'chunk', worker: 17 }, nth: 2, action: { kind: 'killAt', point: 'beforeResponse' } },
+    ]);
+    const handle = await engine.start('train', 'chunk', { job: chunk(STEPS_PER_ROUND) });
+    await until(async () => (await fired())[0] === 1);
+    engine.killWorker();
+    await engine.restartWorker();
+    const result = handle.result() as Promise<TrackResult>;
+    expect(await digestOf(result)).toEqual(alone);
+    expect(await fired()).toEqual([1, 1]);
+    // What was flying when its driver died is charged as if it had run on until the next one began.
+    expect((await result).bill.estimatedNanoUsd).toBeGreaterThan(0);
+  });
+
   it.each([
     ['after its last checkpoint object, before its manifest', /\/train\/.*\/checkpoints\/8\//],
     ['after its manifest, before its sweep', /\/train\/rounds\/1\/manifest$/],

@@ -105,7 +105,6 @@ testServer.describe('stages in virtual time', (serverPath) => {
     ['20 workers in chunks', 20],
   ])('goes on from the newest step after workers die early and late in their turns: %s', async (_, workers) => {
     const job = jobOf({ allocation: { minWorkers: workers, maxWorkers: workers, memoryMib: 1_769, stepsPerRound: 40 } }, { steps: 40 });
-    // The second one dies when its chunk invokes nobody any more.
     const deaths = [Infinity, 5.5 * MINUTE, 12.5 * MINUTE];
     const crashAfterMs = (plan: { first: number }, worker: number, invocation: number) =>
       plan.first === 0 && invocation === 0 ? (deaths[worker] ?? Infinity) : Infinity;
