@@ -47,15 +47,19 @@ export function withinConsent(plans: readonly Plan[], { accepted, spentNanoUsd }
   return plans.filter((plan) => spentNanoUsd + plan.prediction.remainingNanoUsd.p50 <= RESCUE_FACTOR * accepted.totalNanoUsdP95);
 }
 
-/** Whether to leave the current allocation for the recommended one: for a clear gain, or because its limits are at risk. */
-export function worthSwitching(current: Plan, target: Plan, switches: number): boolean {
+/**
+ * Whether to leave the current allocation for the recommended one: for a clear gain, or because its limits are at risk.
+ * @param isNewPhase  an announced change of the batch has just come: no change before it counts against one here
+ */
+export function worthSwitching(current: Plan, target: Plan, switches: number, isNewPhase: boolean): boolean {
   if (switches >= MAX_SWITCHES) return false;
   const { feasibility } = current.prediction;
   if (feasibility < STAY_FEASIBILITY && target.prediction.feasibility > feasibility + SWITCH_FEASIBILITY_GAIN) return true;
   if (feasibility < STAY_FEASIBILITY && violationOf(target) < violationOf(current) * (1 - SWITCH_MIN_GAIN)) return true;
   // The last ones are kept for limits at risk.
-  if (switches >= MAX_GAIN_SWITCHES) return false;
-  const least = Math.max(SWITCH_MIN_GAIN * (1 + SWITCH_GAIN_RISE * switches), SWITCH_GAIN_SDS * Math.hypot(target.logSd, current.logSd));
+  if (switches >= MAX_GAIN_SWITCHES && !isNewPhase) return false;
+  const made = isNewPhase ? 0 : switches;
+  const least = Math.max(SWITCH_MIN_GAIN * (1 + SWITCH_GAIN_RISE * made), SWITCH_GAIN_SDS * Math.hypot(target.logSd, current.logSd));
   return target.objective < current.objective * Math.exp(-least) && target.prediction.feasibility >= Math.min(feasibility, ACCEPT_FEASIBILITY);
 }
 

@@ -55,6 +55,8 @@ export const REFUSE_FEASIBILITY = 0.05;
 export const INCUMBENT_FEASIBILITY = 0.5;
 export const LEAST_VIOLATION_SLACK = 1.1;
 export const RESCUE_FACTOR = 2;
+/** A round may cost this many times its p95 before a limit of money is passed: the world may change in it, and it is billed before anybody knows. Source: docs/decisions/0101. */
+export const ROUND_OVERRUN = 4;
 /** Source: rules, section 5, rules 1 and 7. */
 export const PROBE_MIN_GAIN = 0.01;
 export const PROBE_SPEND_SHARE = 0.1;

@@ -13,6 +13,7 @@ import {
   PROBE_SPEND_SHARE,
   REFUSE_FEASIBILITY,
   RESCUE_FACTOR,
+  ROUND_OVERRUN,
   SHORTEST_ROUND_MS,
 } from './constants';
 import { followDrifts } from './drift';
@@ -65,7 +66,7 @@ export function decideNext(request: DecisionRequest): Decision {
     return { kind: 'probe', allocation: affordable.allocation, prediction: affordable.prediction, reason: probe.reason };
   }
   const current = plans.find((plan) => input.current && sameShape(plan.allocation, input.current));
-  const chosen = current && !worthSwitching(current, target, input.switches) ? current : target;
+  const chosen = current && !worthSwitching(current, target, input.switches, isNewPhase(input)) ? current : target;
   const affordable = fitSpend(withDeadline(chosen, input), plans, input, nearest);
   if ('kind' in affordable) return affordable;
   return {
@@ -155,6 +156,10 @@ const basisOf = ({ earlier, program }: DecisionInput): string =>
 const isBlind = ({ observations, earlier, program }: DecisionInput): boolean =>
   observations.length + earlier.length + (program.microProbe?.length ?? 0) === 0 && program.gradientMsPerSample === undefined;
 
+/** An announced change of the batch, from which nothing was seen yet: earlier plans have counted on a change here. */
+const isNewPhase = ({ observations, batchSize }: DecisionInput): boolean =>
+  observations.length > 0 && observations.every((each) => each.batchSize !== undefined && each.batchSize !== batchSize);
+
 /** A probe is short, yet at least a second where steps are: the first steps of an instance are compiled as they run. */
 function asProbe(plan: Plan, mostSteps: number, isBlind = false): Plan {
   const few = Math.max(PROBE_MIN_STEPS, Math.min(PROBE_MAX_STEPS, Math.floor(PROBE_MAX_MS / plan.stepMs)));
@@ -178,8 +183,9 @@ function fitSpend(plan: Plan, plans: readonly Plan[], input: DecisionInput, near
   if (restNanoUsd === Infinity) return plan;
   const fitting = (each: Plan): Plan | undefined => {
     // One nano-dollar for rounding up.
-    const most = Math.floor((restNanoUsd - each.roundFixedNanoUsdP95 - 1) / each.stepNanoUsdP95);
-    return most >= 1 ? withSteps(each, Math.min(each.allocation.steps, most)) : undefined;
+    const stepsFor = (nanoUsd: number) => Math.floor((nanoUsd - each.roundFixedNanoUsdP95 - 1) / each.stepNanoUsdP95);
+    if (stepsFor(restNanoUsd) < 1) return undefined;
+    return withSteps(each, Math.min(each.allocation.steps, Math.max(1, stepsFor(restNanoUsd / ROUND_OVERRUN))));
   };
   const fits = fitting(plan);
   if (fits) return fits;

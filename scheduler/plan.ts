@@ -2,7 +2,20 @@ import { sameShape } from '../contracts/allocation';
 import { objectiveOf } from '../contracts/goal';
 import type { Allocation } from '../contracts/round';
 import type { DecisionInput, Prediction, Quantiles, ResolvedGoal } from '../contracts/scheduling';
-import { BURST_REFILL_MS, BURST_WORKERS, FUNCTION_DRAIN_MS, FUNCTION_LIMIT_MS, LIMIT_SHARE, START_SPREAD_MS_PER_WORKER } from './constants';
+import { candidatesOf } from './candidates';
+import {
+  ACCEPT_FEASIBILITY,
+  BURST_REFILL_MS,
+  BURST_WORKERS,
+  EARLY_ROUNDS,
+  FUNCTION_DRAIN_MS,
+  FUNCTION_LIMIT_MS,
+  LIMIT_SHARE,
+  MAX_SWITCHES,
+  START_SPREAD_MS_PER_WORKER,
+  SWITCH_MIN_GAIN,
+} from './constants';
+import { laterPhasesOf, nothing, sum, type Amounts, type Later } from './later-phases';
 import { fitPerformance, type PerformanceModel } from './model/performance';
 import { exchangeNanoUsd, rentNanoUsdPerMs, workloadOf, type Shape, type Workload } from './model/workload';
 import { normalCdf, Z95 } from './normal';
@@ -37,6 +50,8 @@ export interface PlanContext {
   readonly model: PerformanceModel;
   readonly overheads: Overheads;
   readonly limits: Limits;
+  /** What comes after announced changes of the batch. */
+  readonly later: Later;
 }
 
 /** Never believed more exactly than this. */
@@ -63,69 +78,128 @@ export const startMs = (workers: number, coldStartMs: number): number =>
   START_SPREAD_MS_PER_WORKER * workers +
   (workers > BURST_WORKERS ? BURST_REFILL_MS * Math.ceil((workers - BURST_WORKERS) / BURST_WORKERS) : 0);
 
-/** Prices and times all that remains at one shape, from its predicted step. */
-export function planOf(shape: Shape, { input, workload, model, overheads, limits }: PlanContext): Plan {
+/** Prices and times all that remains, from one shape on; where batch changes are announced, with the best change there. */
+export function planOf(shape: Shape, context: PlanContext): Plan {
+  const { input, workload, model, overheads, limits } = context;
   const { workers, memoryMib } = shape;
-  const { current, remainingSteps, observations, prices, batchSize } = input;
+  const { current, observations, prices, batchSize } = input;
   const predicted = model(shape);
   const logSd = Math.max(predicted.logSd, LEAST_LOG_SD);
   const isCurrent = current !== undefined && sameShape(current, shape);
   const seen = observations
     .filter((o) => sameShape(o.allocation, shape) && (o.batchSize ?? batchSize) === batchSize)
     .reduce((sum, o) => sum + o.merged, 0);
-  const overheadMs = overheads.orchestrationMs + overheads.turnMs;
-  const steps = stepsPerRound({ stepMs: predicted.stepMs, overheadMs, remainingSteps, roundsSeen: seen, mostSteps: input.mostRoundSteps });
-  const rounds = Math.ceil(remainingSteps / steps);
-  const coldMs = isCurrent ? 0 : startMs(workers, overheads.coldStartMs);
+  const phaseSteps = input.remainingSteps - input.laterSteps.reduce((total, later) => total + later.steps, 0);
+  const start = isCurrent ? nothing : startAmounts(shape, context);
+  const { steps, amounts } = workAt(shape, { steps: phaseSteps, roundsSeen: seen }, context);
+  const whole = wholeOf(sum(start, amounts), shape, context);
 
-  // Steps of another batch size count by how much longer or shorter they are.
-  const restSteps = input.laterSteps.reduce(
-    (sum, later) => sum + later.steps * (model(shape, later.batchSize).stepMs / predicted.stepMs - 1),
-    remainingSteps,
-  );
-  const stepsMs = restSteps * predicted.stepMs * overheads.stretch;
-  const restarts = Math.floor(stepsMs / (FUNCTION_LIMIT_MS - FUNCTION_DRAIN_MS));
-  const fixedMs = rounds * overheadMs + coldMs + restarts * startMs(workers, overheads.coldStartMs);
   const perMs = nanoUsdPerMs(memoryMib, prices);
   const requestsNanoUsd = exchangeNanoUsd(workload, shape, prices);
   const rentPerMs = rentNanoUsdPerMs(workload, shape);
   const timedNanoUsd = workers * perMs * predicted.stepMs * overheads.billedStretch + rentPerMs * predicted.stepMs * overheads.stretch;
-  const stepNanoUsd = timedNanoUsd + requestsNanoUsd;
-  const coldNanoUsd = isCurrent ? 0 : workers * perMs * overheads.coldStartMs;
-  const fixedNanoUsd =
-    rentPerMs * fixedMs +
-    remainingSteps * requestsNanoUsd +
-    rounds * workers * overheads.turnNanoUsd +
-    coldNanoUsd +
-    restarts * workers * perMs * overheads.coldStartMs;
-
   const stepNanoUsdP95 = timedNanoUsd * Math.exp(Z95 * logSd) + requestsNanoUsd;
-  const roundFixedNanoUsdP95 =
-    FIXED_P95_FACTOR *
-    (workers * overheads.turnNanoUsd + workers * perMs * (isCurrent ? 0 : overheads.coldStartMs) + rentPerMs * (overheadMs + coldMs));
-  const remainingMs = shifted(fixedMs, stepsMs, logSd);
-  const remainingNanoUsd = shifted(fixedNanoUsd, restSteps * timedNanoUsd, logSd);
-  const inTime = probabilityBelow(limits.timeMs, fixedMs, stepsMs, logSd);
-  const inBudget = probabilityBelow(limits.nanoUsd, fixedNanoUsd, restSteps * timedNanoUsd, logSd);
+  const roundMs = overheads.orchestrationMs + overheads.turnMs;
+  const roundFixedNanoUsdP95 = FIXED_P95_FACTOR * (workers * overheads.turnNanoUsd + rentPerMs * roundMs + start.fixedNanoUsd);
   return {
     allocation: { ...shape, steps },
     prediction: {
       stepMs: predicted.stepMs,
-      remainingMs,
-      remainingNanoUsd,
+      remainingMs: whole.remainingMs,
+      remainingNanoUsd: whole.remainingNanoUsd,
       roundNanoUsdP95: Math.ceil(roundFixedNanoUsdP95 + steps * stepNanoUsdP95),
-      feasibility: inTime * inBudget,
+      feasibility: whole.feasibility,
     },
-    objective: objectiveOf(input.goal.minimize, remainingMs.p50, remainingNanoUsd.p50),
-    logSd,
+    objective: whole.objective,
+    logSd: whole.logSd,
     limits,
     stepNanoUsdP95,
     roundFixedNanoUsdP95,
     stepMs: predicted.stepMs,
-    stepNanoUsd,
-    startMs: coldMs,
-    startNanoUsd: coldNanoUsd,
+    stepNanoUsd: timedNanoUsd + requestsNanoUsd,
+    startMs: start.fixedMs,
+    startNanoUsd: start.fixedNanoUsd,
   };
+}
+
+/** Steps of one batch size at one shape, without its start. */
+function workAt(
+  shape: Shape,
+  { steps: count, batchSize, roundsSeen = EARLY_ROUNDS }: { steps: number; batchSize?: number; roundsSeen?: number },
+  { input, workload, model, overheads }: Omit<PlanContext, 'later'>,
+): { steps: number; amounts: Amounts } {
+  const { workers, memoryMib } = shape;
+  const { stepMs, logSd } = model(shape, batchSize);
+  const overheadMs = overheads.orchestrationMs + overheads.turnMs;
+  const steps = stepsPerRound({ stepMs, overheadMs, remainingSteps: count, roundsSeen, mostSteps: input.mostRoundSteps });
+  const rounds = Math.ceil(count / steps);
+  const stepsMs = count * stepMs * overheads.stretch;
+  const restarts = Math.floor(stepsMs / (FUNCTION_LIMIT_MS - FUNCTION_DRAIN_MS));
+  const perMs = nanoUsdPerMs(memoryMib, input.prices);
+  const rentPerMs = rentNanoUsdPerMs(workload, shape);
+  const fixedMs = rounds * overheadMs + restarts * startMs(workers, overheads.coldStartMs);
+  const amounts = {
+    stepsMs,
+    fixedMs,
+    timedNanoUsd: count * workers * perMs * stepMs * overheads.billedStretch + rentPerMs * stepsMs,
+    fixedNanoUsd:
+      rentPerMs * fixedMs +
+      count * exchangeNanoUsd(workload, shape, input.prices) +
+      rounds * workers * overheads.turnNanoUsd +
+      restarts * workers * perMs * overheads.coldStartMs,
+    sdMs: stepsMs * Math.max(logSd, LEAST_LOG_SD),
+  };
+  return { steps, amounts };
+}
+
+function startAmounts(shape: Shape, { input, workload, overheads }: Omit<PlanContext, 'later'>): Amounts {
+  const { workers, memoryMib } = shape;
+  const { coldStartMs } = overheads;
+  const fixedMs = startMs(workers, coldStartMs);
+  const functionsNanoUsd = workers * nanoUsdPerMs(memoryMib, input.prices) * coldStartMs;
+  return { ...nothing, fixedMs, fixedNanoUsd: functionsNanoUsd + rentNanoUsdPerMs(workload, shape) * fixedMs };
+}
+
+interface Whole {
+  readonly remainingMs: Quantiles;
+  readonly remainingNanoUsd: Quantiles;
+  readonly feasibility: number;
+  readonly objective: number;
+  /** How far the medians pass the limits: 1 is exactly at the nearest one. */
+  readonly violation: number;
+  readonly logSd: number;
+}
+/** A phase at this shape, and the best way to go on: at the same shape unless a change pays as any change must. */
+function wholeOf(phase: Amounts, shape: Shape, { input, limits, later }: PlanContext): Whole {
+  const with_ = (rest: Amounts): Whole => {
+    const { fixedMs, stepsMs, fixedNanoUsd, timedNanoUsd, sdMs } = sum(phase, rest);
+    const logSd = stepsMs > 0 ? sdMs / stepsMs : LEAST_LOG_SD;
+    const remainingMs = shifted(fixedMs, stepsMs, logSd);
+    const remainingNanoUsd = shifted(fixedNanoUsd, timedNanoUsd, logSd);
+    return {
+      remainingMs,
+      remainingNanoUsd,
+      feasibility: probabilityBelow(limits.timeMs, fixedMs, stepsMs, logSd) * probabilityBelow(limits.nanoUsd, fixedNanoUsd, timedNanoUsd, logSd),
+      objective: objectiveOf(input.goal.minimize, remainingMs.p50, remainingNanoUsd.p50),
+      violation: useOf(limits, remainingMs.p50, remainingNanoUsd.p50),
+      logSd,
+    };
+  };
+  const staying = with_(later.stayingAt(shape));
+  if (input.switches >= MAX_SWITCHES) return staying;
+  const changed = later.ways.map(with_).reduce<Whole | undefined>((a, b) => (a === undefined || isBetter(b, a) ? b : a), undefined);
+  const asGood = changed && {
+    ...changed,
+    objective: changed.objective / (1 - SWITCH_MIN_GAIN),
+    violation: changed.violation / (1 - SWITCH_MIN_GAIN),
+  };
+  return changed && isBetter(asGood!, staying) ? changed : staying;
+}
+/** The order of recommending: what keeps the limits well enough by its objective, then the least violation. */
+function isBetter(a: Whole, b: Whole): boolean {
+  const [aKeeps, bKeeps] = [a.feasibility >= ACCEPT_FEASIBILITY, b.feasibility >= ACCEPT_FEASIBILITY];
+  if (aKeeps !== bKeeps) return aKeeps;
+  return aKeeps ? a.objective < b.objective : a.violation < b.violation;
 }
 
 /** The same plan with another round length. */
@@ -151,9 +225,10 @@ function probabilityBelow(limit: number | undefined, fixed: number, median: numb
 }
 
 /** How far the median passes the limits: 1 is exactly at the nearest one. */
-export function violationOf({ prediction, limits }: Plan): number {
-  const time = limits.timeMs === undefined ? 0 : limits.timeMs <= 0 ? Infinity : prediction.remainingMs.p50 / limits.timeMs;
-  const cost = limits.nanoUsd === undefined ? 0 : limits.nanoUsd <= 0 ? Infinity : prediction.remainingNanoUsd.p50 / limits.nanoUsd;
+export const violationOf = ({ prediction, limits }: Plan): number => useOf(limits, prediction.remainingMs.p50, prediction.remainingNanoUsd.p50);
+function useOf(limits: Limits, ms: number, nanoUsd: number): number {
+  const time = limits.timeMs === undefined ? 0 : limits.timeMs <= 0 ? Infinity : ms / limits.timeMs;
+  const cost = limits.nanoUsd === undefined ? 0 : limits.nanoUsd <= 0 ? Infinity : nanoUsd / limits.nanoUsd;
   return Math.max(time, cost);
 }
 
@@ -161,11 +236,18 @@ export function violationOf({ prediction, limits }: Plan): number {
 export function planContextOf(input: DecisionInput): PlanContext {
   const { observations, earlier, prices, program } = input;
   const workload = workloadOf(input);
-  return {
+  const shared = {
     input,
     workload,
     model: fitPerformance(workload, observations, { earlier, microProbe: program.microProbe }),
     overheads: fitOverheads(workload, observations, prices, program.coldStartMs),
     limits: limitsOf(input),
   };
+  const later = laterPhasesOf(
+    input.laterSteps,
+    input.laterSteps.length > 0 ? candidatesOf(input) : [],
+    (shape, phase) => workAt(shape, phase, shared).amounts,
+    (shape) => startAmounts(shape, shared),
+  );
+  return { ...shared, later };
 }
