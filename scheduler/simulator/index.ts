@@ -13,3 +13,9 @@ export {
   type Baseline,
   type MachineType,
 } from './baselines';
+export { redisNodes, redisNodesFor } from './redis-nodes';
+export type { Choice, PolicyGoal, StepCost } from './policies/choice';
+export { scaleIn, type ScaleIn } from './policies/scale-in';
+export { keyOf, siren, type Siren } from './policies/siren';
+export { smltSearch, type SmltSearch } from './policies/smlt-search';
+export { fixed, timetable, type Stage } from './policies/timetable';

@@ -2,53 +2,22 @@ import fc from 'fast-check';
 import { simulateRun, type SimulatedRun } from '../../scheduler/simulator';
 import { EventHeap } from '../../scheduler/simulator/event-heap';
 import { SharedLink } from '../../scheduler/simulator/shared-link';
-import { prices } from './machine';
+import { anyFaults, expectInvariants } from './invariants';
 import { always, simulation } from './simulated-job';
 
-const faults = fc.record({
-  computeSd: fc.constantFrom(0, 0.1),
-  stragglers: fc.constantFrom(0, 0.05),
-  slowInstances: fc.constantFrom(0, 0.2),
-  bandwidthSd: fc.constantFrom(0, 0.2),
-  crashesPerHour: fc.constantFrom(0, 5, 40),
-  throttled: fc.constantFrom(0, 0.3),
-  duplicates: fc.constantFrom(0, 0.2),
-  lostValues: fc.constantFrom(0, 0.05),
-  slowStorePerHour: fc.constantFrom(0, 20),
-  slowStoreFactor: fc.constant(3),
-});
 const digestOf = ({ invocations, ...rest }: SimulatedRun) => JSON.stringify([rest, invocations.list()]);
 
 describe('a simulated run', () => {
   it('charges every invocation once, merges every sample of every step once, and keeps the time limit, whatever goes wrong', () => {
     fc.assert(
       fc.property(
-        faults,
+        anyFaults,
         fc.integer({ min: 1, max: 40 }),
         fc.constantFrom(7, 60, 200),
         fc.integer({ min: 1, max: 1e6 }),
         (wrong, workers, steps, seed) => {
           const options = simulation({ faults: wrong, policy: always(workers, 1_024, steps), seed });
-          const run = simulateRun(options);
-          const list = run.invocations.list();
-          let nanoUsd = 0;
-          const byWorker = new Map<number, { startMs: number; endMs: number }[]>();
-          for (const { worker, startMs, endMs, memoryMib, ending } of list) {
-            // Duplicates end beside the invocation that has their place; all others of a worker follow each other.
-            if (ending !== 'superseded') byWorker.set(worker, [...(byWorker.get(worker) ?? []), { startMs, endMs }]);
-            expect(endMs - startMs).toBeLessThanOrEqual(900_000);
-            expect(endMs).toBeGreaterThanOrEqual(startMs);
-            const billedMs = Math.max(1, Math.ceil(endMs - startMs));
-            nanoUsd += Math.ceil((memoryMib / 1_024) * (billedMs / 1_000) * prices.usdPerGbSecond * 1e9 - 1e-6) + prices.usdPerRequest * 1e9;
-          }
-          expect(run.costNanoUsd.functions + run.costNanoUsd.requests).toBeCloseTo(nanoUsd, 3);
-          for (const turns of byWorker.values())
-            for (const [i, turn] of turns.entries())
-              if (i > 0 && turn.startMs < turns[i - 1]!.endMs) throw new Error('two invocations of one worker at once');
-          if (run.outcome === 'failed') return; // one worker crashed six times in one round
-          expect(run.steps).toBe(200);
-          expect(run.counts.mergedSamples).toBeCloseTo(200 * 1_024, 3);
-          run.rounds.forEach((round, i) => expect(round.firstStep).toBe(i === 0 ? 0 : run.rounds[i - 1]!.firstStep + run.rounds[i - 1]!.steps));
+          expectInvariants(simulateRun(options), options);
         },
       ),
       { numRuns: 25, seed: 5 },
