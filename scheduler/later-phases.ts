@@ -12,10 +12,10 @@ export interface Amounts {
   /** The steps' time times the SD of its logarithm: errors of parts go together, since one model timed them all. */
   readonly sdMs: number;
 }
-/** How the later phases may go, whatever shape comes before them. */
+/** How the later phases may go. */
 export interface Later {
-  /** From the fastest to the cheapest: no other way is both faster and cheaper. Empty where nothing else is announced. */
-  readonly ways: readonly Amounts[];
+  /** After this shape, from the fastest to the cheapest: no other way is both faster and cheaper. Empty where nothing else is announced. */
+  waysAfter(shape: Shape): readonly Amounts[];
   /** All of them at the shape that came before, which then starts nothing. */
   stayingAt(shape: Shape): Amounts;
 }
@@ -25,11 +25,14 @@ const MOST_WAYS = 48;
 export const nothing: Amounts = { fixedMs: 0, stepsMs: 0, fixedNanoUsd: 0, timedNanoUsd: 0, sdMs: 0 };
 
 /**
+ * A batch f times as large brings at most f times as many workers, each with as many samples as before: a plan that dawdles
+ * now and counts on many more workers later rests on nothing that was seen.
+ * @param batchSize  before the first of the phases
  * @param work  one phase at one shape, without its start
  * @param start  what a change to the shape takes
  */
 export function laterPhasesOf(
-  phases: DecisionInput['laterSteps'],
+  { laterSteps: phases, batchSize }: Pick<DecisionInput, 'laterSteps' | 'batchSize'>,
   shapes: readonly Shape[],
   work: (shape: Shape, phase: DecisionInput['laterSteps'][number]) => Amounts,
   start: (shape: Shape) => Amounts,
@@ -41,12 +44,23 @@ export function laterPhasesOf(
     known.set(key, works);
     return works;
   };
-  let ways: readonly Amounts[] = phases.length === 0 ? [] : [nothing];
-  for (let phase = phases.length - 1; phase >= 0; phase -= 1) {
-    const options = undominated(shapes.map((shape) => sum(worksOf(shape)[phase]!, start(shape))));
-    ways = thinned(undominated(options.flatMap((option) => ways.map((rest) => sum(option, rest)))));
-  }
-  return { ways, stayingAt: (shape) => worksOf(shape).reduce(sum, nothing) };
+  const waysFrom = (workers: number): readonly Amounts[] => {
+    let ways: readonly Amounts[] = phases.length === 0 ? [] : [nothing];
+    for (let phase = phases.length - 1; phase >= 0; phase -= 1) {
+      const most = workers * Math.max(1, phases[phase]!.batchSize / batchSize);
+      const within = shapes.filter((shape) => shape.workers <= most);
+      const options = undominated(within.map((shape) => sum(worksOf(shape)[phase]!, start(shape))));
+      ways = thinned(undominated(options.flatMap((option) => ways.map((rest) => sum(option, rest)))));
+    }
+    return ways;
+  };
+  const found = new Map<number, readonly Amounts[]>();
+  const waysAfter = ({ workers }: Shape) => {
+    const ways = found.get(workers) ?? waysFrom(workers);
+    found.set(workers, ways);
+    return ways;
+  };
+  return { waysAfter, stayingAt: (shape) => worksOf(shape).reduce(sum, nothing) };
 }
 
 export const sum = (a: Amounts, b: Amounts): Amounts => ({

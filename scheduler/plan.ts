@@ -187,7 +187,10 @@ function wholeOf(phase: Amounts, shape: Shape, { input, limits, later }: PlanCon
   };
   const staying = with_(later.stayingAt(shape));
   if (input.switches >= MAX_SWITCHES) return staying;
-  const changed = later.ways.map(with_).reduce<Whole | undefined>((a, b) => (a === undefined || isBetter(b, a) ? b : a), undefined);
+  const changed = later
+    .waysAfter(shape)
+    .map(with_)
+    .reduce<Whole | undefined>((a, b) => (a === undefined || isBetter(b, a) ? b : a), undefined);
   const asGood = changed && {
     ...changed,
     objective: changed.objective / (1 - SWITCH_MIN_GAIN),
@@ -244,7 +247,7 @@ export function planContextOf(input: DecisionInput): PlanContext {
     limits: limitsOf(input),
   };
   const later = laterPhasesOf(
-    input.laterSteps,
+    input,
     input.laterSteps.length > 0 ? candidatesOf(input) : [],
     (shape, phase) => workAt(shape, phase, shared).amounts,
     (shape) => startAmounts(shape, shared),

@@ -1,6 +1,6 @@
 /** A line chart on logarithmic axes as SVG. @param series  [{ name, points: [[x, y], ...] }] */
 export function lineChart({ title, xLabel, yLabel, series }) {
-  const [W, H, L, R, T, B] = [760, 440, 80, 190, 50, 56];
+  const [W, H, L, R, T, B] = [800, 440, 80, 230, 50, 56];
   const colours = ['#2b6cb0', '#dd6b20', '#2f855a', '#805ad5', '#c53030', '#718096', '#b7791f'];
   const all = series.flatMap(({ points }) => points);
   const axis = (values, from, to) => {

@@ -2,14 +2,15 @@
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
-export const simulator = require('../../dist/scheduler/simulator/index.js');
+export const simulator = { ...require('../../dist/scheduler/simulator/index.js'), decideNext: require('../../dist/scheduler/decide.js').decideNext };
 export const prices = require('../../dist/platforms/lambda/prices.js').listPrices.x64;
-const { simulateRun, smltPhases, baselinePhases, exchanges, lambdaWorld, machineWorkers, machineNetwork, machineTypes, noFaults } = simulator;
+const { simulateRun, smltPhases, baselinePhases, exchanges, fixed, lambdaWorld, machineWorkers, machineNetwork, machineTypes } = simulator;
 
 export const usualFaults = { ...simulator.Faults.parse({}), slowStorePerHour: 0 };
-export const noFault = noFaults;
 export const usd = ({ costNanoUsd }) => costNanoUsd.total / 1e9;
 export const minutes = ({ timeMs }) => timeMs / 60_000;
+export const RESNET18 = { paramCount: 11.7e6, sampleMs: 30, batchSize: 1_024, totalSteps: 600 };
+export const BERT_MEDIUM = 41.4e6;
 
 /** What every system trains. */
 export const jobOf = ({ paramCount, sampleMs, batchSize, totalSteps, lanes = 256, goal = { minimize: 'cost' }, batchSchedule }) => ({
@@ -29,39 +30,37 @@ export const jobOf = ({ paramCount, sampleMs, batchSize, totalSteps, lanes = 256
   },
 });
 
-/** Work that one thread does, as smlt's own sessions, unless `parallelShare` says otherwise. */
-export function worldOf({ paramCount, sampleMs }, { parallelShare = 0.01, faults = usualFaults, ...world }) {
+/** Of a sample's work, what more vCPUs speed up: smlt's sessions run one thread; other systems are assumed to use all. */
+export const ONE_THREAD = 0.01;
+export const ALL_VCPUS = 0.95;
+export function worldOf({ paramCount, sampleMs }, { parallelShare = ONE_THREAD, faults = usualFaults, ...world }) {
   const work = { sampleMs, parallelShare, fixedMs: 20, peakMemoryMib: 180 + (16 * paramCount) / 2 ** 20, reloadBytes: 12 * paramCount };
   return lambdaWorld({ prices, work, faults, ...world });
 }
 
 /** smlt itself: the scheduler chooses on simulated functions. */
-export function runSmlt(
-  work,
-  { exchange = 'redis', exchangeModel = exchanges[exchange], topology = 'scatter-reduce', compression, seed = 1, policy, ...more } = {},
-) {
-  const world = worldOf(work, { exchange: exchangeModel, ...more });
+export function runSmlt(work, { exchange = 'redis', topology = 'scatter-reduce', compression, seed = 1, policy, ...world } = {}) {
+  const made = worldOf(work, { exchange: exchanges[exchange], ...world });
   const step = { topology, compression, lanes: work.lanes, paramCount: work.paramCount, bufferCount: 0, slots: 2 };
   const job = { ...work.job, exchange, topology, compression };
-  return simulateRun({ world, seed, job, phases: (n) => smltPhases(step, n, world.exchange), ...(policy && { policy }) });
+  return simulateRun({ world: made, seed, job, phases: (n) => smltPhases(step, n, made.exchange), ...(policy && { policy }) });
 }
+/** Another policy on smlt's own functions and exchange. It has no guards: limits are looked at afterwards. */
+export const runPolicy = (work, policy, options = {}) =>
+  runSmlt({ ...work, job: { ...work.job, probes: 0, goal: { minimize: work.job.goal.minimize } } }, { ...options, policy });
 
-/** Another system at one allocation, for the whole job. */
-export function runFixed(work, system, allocation, { exchange, workers, faults, seed = 1, roundSteps = 100, goal = {} } = {}) {
-  // Frameworks of the other systems use all vCPUs of a worker; smlt's sessions run one thread.
-  const world = worldOf(work, { exchange, faults, parallelShare: 0.95, ...(workers && { workers }) });
-  const job = { ...work.job, goal: { minimize: 'cost', ...goal }, probes: 0 };
-  const phases = (n) => baselinePhases(system, 4 * work.paramCount, n, world.exchange);
-  return simulateRun({ world, seed, job, phases, policy: always({ ...allocation, steps: roundSteps }) });
+/** Another system with its own exchange under a policy. */
+export function runOther(work, system, policy, { exchange, workers, faults, changes = [], seed = 1 }) {
+  const world = worldOf(work, { exchange, faults, changes, parallelShare: ALL_VCPUS, ...(workers && { workers }) });
+  const job = { ...work.job, goal: { minimize: 'cost' }, probes: 0 };
+  return simulateRun({ world, seed, job, phases: (n) => baselinePhases(system, 4 * work.paramCount, n, exchange), policy });
 }
-const quantiles = { p05: 1, p50: 1, p95: 1 };
-export const always = (allocation) => () => ({
-  ...{ kind: 'run', allocation, reason: 'fixed' },
-  prediction: { stepMs: 1, remainingMs: quantiles, remainingNanoUsd: quantiles, roundNanoUsdP95: 1, feasibility: 1 },
-});
+/** The same at one allocation, for the whole job. */
+export const runFixed = (work, system, allocation, options) => runOther(work, system, fixed(allocation, options.roundSteps ?? 100), options);
 
 /** Where each system exchanges: a Redis node, S3, or a machine with 10 Gbit/s as parameter server. */
 const parameterServer = { ...exchanges.redis, latencyMs: 1, storeBytesPerMs: 1.25e6, usdPerHour: 0.192 };
+const machines = (type, memoryMib) => ({ system: 'ring', exchange: machineNetwork, workers: machineWorkers(machineTypes[type]), memories: [memoryMib], roundSteps: 1e9 }); // prettier-ignore
 export const systems = {
   'LambdaML, S3, leader': { system: 'lambdaml-leader', exchange: exchanges.s3 },
   'LambdaML, S3, scatter-reduce': { system: 'lambdaml-scatter', exchange: exchanges.s3 },
@@ -70,22 +69,8 @@ export const systems = {
   Siren: { system: 'siren', exchange: exchanges.s3 },
   'MLLess, 10 % significant': { system: 'mlless', exchange: exchanges.redis },
   'SMLT’s exchange, fixed': { system: 'smlt', exchange: exchanges.redis },
-  'c5.large': { system: 'ring', exchange: machineNetwork, workers: machineWorkers(machineTypes['c5.large']), memories: [4_096], roundSteps: 1e9 },
-  'm5.large': { system: 'ring', exchange: machineNetwork, workers: machineWorkers(machineTypes['m5.large']), memories: [8_192], roundSteps: 1e9 },
+  'c5.large': machines('c5.large', 4_096),
+  'm5.large': machines('m5.large', 8_192),
 };
 /** What somebody takes who tunes nothing. */
 export const untuned = { workers: 100, memoryMib: 3_008 };
-
-/** The best allocation of a system by trying all on the same truth. @param better  'usd' or 'minutes'; limits as in the goal */
-export function tuned(work, options, minimize, { deadlineMinutes = Infinity, budgetUsd = Infinity, counts = [1, 2, 4, 8, 16, 32, 64, 128] } = {}) {
-  let best;
-  for (const workers of counts)
-    for (const memoryMib of options.memories ?? [1_769, 3_538]) {
-      if (memoryMib < 1.1 * work.job.program.peakMemoryMib) continue;
-      const run = runFixed(work, options.system, { workers, memoryMib }, options);
-      if (run.outcome !== 'completed' || minutes(run) > deadlineMinutes || usd(run) > budgetUsd) continue;
-      const value = minimize === 'time' ? minutes(run) : usd(run);
-      if (best === undefined || value < best.value) best = { value, run, workers, memoryMib };
-    }
-  return best;
-}
