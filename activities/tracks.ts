@@ -56,13 +56,14 @@ export function createTrackActivities({ store, platform }: EngineDependencies) {
       const from = weights ?? startFrom ?? null;
       const manifest = from && (await readManifest(store, from));
       const fresh = await recipeOf(job, program, totalSteps);
+      const before = manifest && (await contextOf(manifest));
       const recipeBody =
-        manifest === null || continuesUnchanged(await contextOf(manifest), fresh)
-          ? withLineage(fresh, manifest && (await contextOf(manifest)).recipeBody)
-          : { ...fresh, ...stateOf(fresh, manifest, (await contextOf(manifest)).recipeBody) };
+        before === null || (continuesUnchanged(before, fresh) && (weights === null || isSameJob(before.job, job)))
+          ? withLineage(fresh, before && before.recipeBody)
+          : { ...fresh, ...stateOf(fresh, manifest!, before.recipeBody) };
       const recipe = sha256Hex(encodeRecord(recipeBody)).slice(0, RECIPE_DIGITS);
       const context: TrackContext = { formatVersion: 1, job, program, recipeBody, totalSteps };
-      // Decided, not put: a changed goal or name is no change of the recipe.
+      // Decided, not put: who opens the track again finds the job under which its rounds are planned.
       await store.decide(names.context({ run, track, recipe }), encodeRecord(context));
       return {
         recipe,
@@ -80,6 +81,8 @@ export function createTrackActivities({ store, platform }: EngineDependencies) {
   }
 }
 
+/** A recipe's context holds one job. A resumed job that was changed elsewhere, in its exchange or its bounds, goes on under another. */
+const isSameJob = (a: Job, b: Job): boolean => canonicalJson(a) === canonicalJson(b);
 const isElsewhere = (start: Checkpoint, track: string): boolean => start.kind === 'stored' && start.track !== track;
 
 function continuesUnchanged(context: TrackContext, fresh: Recipe): boolean {

@@ -1,18 +1,20 @@
 import { createTrackActivities } from '../../activities/tracks';
 import type { EngineDependencies } from '../../activities/dependencies';
 import { encodeRecord } from '../../activities/records';
+import { readContext } from '../../activities/rounds';
 import { parseJob } from '../../contracts/job';
 import { names } from '../../contracts/names';
 import type { Checkpoint, RoundManifest } from '../../contracts/round';
 import { MemoryObjectStore } from '../support/simulated/memory-store';
 
-const job = parseJob({
+const given = {
   name: 'opened',
   data: { train: 'file:///data' },
   model: { layers: [{ dense: 2 }] },
   loss: 'softmax-cross-entropy',
   training: { steps: 500, batchSize: 16, optimizer: { kind: 'sgd', learningRate: 0.1 } },
-});
+};
+const job = parseJob(given);
 const program = {
   ...{ programDigest: 'p'.repeat(64), paramCount: 8, bufferCount: 0, peakMemoryMib: 100, forwardFlopsPerSample: 16 },
   ...{ dataSha256: 'd'.repeat(64), samples: 64 },
@@ -45,5 +47,19 @@ describe('openTrack', () => {
     await commit({ track: 'train', round: 1, step: 80, recipe: again.recipe, start: stored('trial-000', recipe, 65), objects: some });
     const later = await openTrack({ run, track: 'train', job, program, startFrom: { run, track: 'trial-000', round: 1 } });
     expect(later).toMatchObject({ step: 80, nextRound: 2, weights: { run, track: 'train', round: 1 } });
+  });
+
+  it('plans a resumed job by what it says now, though nothing that values depend on has changed', async () => {
+    const began = await openTrack({ run, track: 'changed', job, program });
+    await commit({ track: 'changed', round: 0, step: 9, recipe: began.recipe, start: { kind: 'initial' }, objects: some });
+    const changed = parseJob({ ...given, allocation: { maxWorkers: 4 } });
+    const resumed = await openTrack({ run, track: 'changed', job: changed, program });
+    expect(resumed).toMatchObject({ step: 9, nextRound: 1 });
+    const context = await readContext(store, { run, track: 'changed', recipe: resumed.recipe });
+    expect(context.job).toEqual(changed);
+    expect(context.recipeBody.continues).toEqual({ recipe: began.recipe, step: 9 });
+
+    await commit({ track: 'changed', round: 1, step: 12, recipe: resumed.recipe, start: stored('changed', began.recipe, 9), objects: some });
+    expect(await openTrack({ run, track: 'changed', job: changed, program })).toMatchObject({ recipe: resumed.recipe, step: 12 });
   });
 });
