@@ -16,6 +16,15 @@ export interface PolicyGoal {
   readonly budgetUsd?: number | undefined;
 }
 
+/** What a policy may choose from, and for what. */
+export interface Options {
+  readonly goal: PolicyGoal;
+  readonly workers: readonly number[];
+  readonly memoriesMib: readonly number[];
+}
+export const choicesOf = ({ workers, memoriesMib }: Options): Choice[] =>
+  workers.flatMap((count) => memoriesMib.map((memoryMib) => ({ workers: count, memoryMib })));
+
 const quantiles = { p05: 1, p50: 1, p95: 1 };
 /** Nothing is predicted: the policies of others promise nothing. */
 const prediction = { stepMs: 1, remainingMs: quantiles, remainingNanoUsd: quantiles, roundNanoUsdP95: 1, feasibility: 1 };

@@ -1,11 +1,8 @@
 import type { DecisionRequest } from '../../../contracts/scheduling';
 import type { Policy } from '../run';
-import { decided, isSame, Meter, useOf, type Choice, type PolicyGoal, type StepCost } from './choice';
+import { choicesOf, decided, isSame, Meter, useOf, type Choice, type Options, type PolicyGoal, type StepCost } from './choice';
 
-export interface Siren {
-  readonly goal: PolicyGoal;
-  readonly workers: readonly number[];
-  readonly memoriesMib: readonly number[];
+export interface Siren extends Options {
   readonly first: Choice;
   readonly epochSteps: number;
   /** What training it on the same truth has taught it; left out: it learns while it runs. */
@@ -20,10 +17,11 @@ export const keyOf = ({ workers, memoryMib }: Choice): string => `${workers} x $
  * something tried, is hoped to scale perfectly, so that it is tried (optimism in place of a network's random exploration).
  * With `learnt` nothing is left to explore: what a network could at best converge to.
  */
-export function siren({ goal, workers, memoriesMib, first, epochSteps, learnt }: Siren): Policy {
+export function siren({ first, epochSteps, learnt, ...options }: Siren): Policy {
+  const { goal, workers, memoriesMib } = options;
   const meter = new Meter();
   const known = new Map<string, StepCost>(learnt);
-  const choices = workers.flatMap((count) => memoriesMib.map((memoryMib) => ({ workers: count, memoryMib })));
+  const choices = choicesOf(options);
   const hoped = (choice: Choice): StepCost | undefined => {
     const near = choices.filter((other) => known.has(keyOf(other)) && isNext(choice, other, workers, memoriesMib));
     const costs = near.map((other) => hopedFrom(known.get(keyOf(other))!, other, choice));

@@ -1,12 +1,9 @@
 import { gaussianProcess } from '../../model/matern';
 import { uniformStream } from '../../random';
 import type { Policy } from '../run';
-import { decided, Meter, useOf, type Choice, type PolicyGoal } from './choice';
+import { choicesOf, decided, Meter, useOf, type Choice, type Options } from './choice';
 
-export interface SmltSearch {
-  readonly goal: PolicyGoal;
-  readonly workers: readonly number[];
-  readonly memoriesMib: readonly number[];
+export interface SmltSearch extends Options {
   readonly probeSteps: number;
   readonly roundSteps: number;
   readonly seed: number;
@@ -19,8 +16,9 @@ const KAPPA = 5;
 const PENALTY = 5;
 
 /** SMLT as published: a Gaussian process on linear axes, five looks, then the best seen, fixed; all over again at another batch size. */
-export function smltSearch({ goal, workers, memoriesMib, probeSteps, roundSteps, seed }: SmltSearch): Policy {
-  const choices = workers.flatMap((count) => memoriesMib.map((memoryMib) => ({ workers: count, memoryMib })));
+export function smltSearch({ probeSteps, roundSteps, seed, ...options }: SmltSearch): Policy {
+  const { goal, workers, memoriesMib } = options;
+  const choices = choicesOf(options);
   const places = choices.map(({ workers: count, memoryMib }) => [count / Math.max(...workers), memoryMib / Math.max(...memoriesMib)]);
   const draw = uniformStream(seed, 17);
   const meter = new Meter();
