@@ -3,11 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SmltError } from '../../contracts/errors';
 import { searchAttributes } from '../../contracts/search-attributes';
 import type { TemporalServer } from './given-server';
+import { retryWhileOpen } from './retries';
 
 /** @throws {SmltError} `TemporalUnavailable` naming the server and where its address came from */
 export async function connectTo(server: TemporalServer): Promise<Connection> {
   try {
-    return await Connection.connect({ ...server.connectionOptions, connectTimeout: '10s' });
+    return await open(server, '10s');
   } catch (error) {
     throw new SmltError(
       'TemporalUnavailable',
@@ -17,11 +18,15 @@ export async function connectTo(server: TemporalServer): Promise<Connection> {
   }
 }
 
+function open({ connectionOptions }: TemporalServer, connectTimeout: '2s' | '10s'): Promise<Connection> {
+  return Connection.connect({ ...connectionOptions, interceptors: [retryWhileOpen], connectTimeout });
+}
+
 /** Resolves once the server answers for its namespace. */
 export async function serverReady(server: TemporalServer): Promise<void> {
   for (;;) {
     try {
-      const connection = await Connection.connect({ ...server.connectionOptions, connectTimeout: '2s' });
+      const connection = await open(server, '2s');
       try {
         await connection.withDeadline(Date.now() + 2_000, () => connection.workflowService.describeNamespace({ namespace: server.namespace }));
         return;
