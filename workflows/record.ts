@@ -1,4 +1,6 @@
+import type { RunOpening } from '../activities/runs';
 import { canonicalJson } from '../contracts/canonical-json';
+import type { Job } from '../contracts/job';
 import { changeRecord, type RecordChange, type RunRecord } from '../contracts/pipeline';
 import { writeRecord } from './activities';
 import { show } from './visibility';
@@ -6,6 +8,40 @@ import { show } from './visibility';
 const SAVE_EVERY_MS = 2_000;
 /** Decisions that travel with the workflow and its queries; the stored record keeps more. */
 const SHOWN_JOURNAL = 20;
+
+/** A run's record before its first stage. */
+export function firstRecord(run: string, job: Job, opening: RunOpening): RunRecord {
+  const { startedAtMs, deadlineAtMs, budgetNanoUsd, ledger, notices } = opening;
+  return {
+    ...{
+      formatVersion: 1,
+      runId: run,
+      name: job.name,
+      status: 'running',
+      reason: 'started',
+      startedAtMs,
+      updatedAtMs: Date.now(),
+      stages: {},
+      stage: null,
+    },
+    ...{
+      step: 0,
+      totalSteps: 0,
+      loss: null,
+      allocation: null,
+      ledger,
+      budgetNanoUsd,
+      deadlineAtMs,
+      minimize: null,
+      journal: [],
+      trials: [],
+      validations: [],
+      metrics: null,
+    },
+    ...{ tune: job.tune ? { metric: job.tune.metric, best: null } : null, adopted: 0 },
+    ...{ weightsSha256: null, modelUri: null, version: null, functionName: null, notices: [...notices] },
+  };
+}
 
 /** A run's record while it runs: shown at once, written to the store in order, and of it only what changed since. */
 export class RecordKeeper {
