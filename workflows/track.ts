@@ -1,16 +1,19 @@
 import { workflowInfo } from '@temporalio/workflow';
+import type { NextAnswer } from '../activities/scheduling-question';
+import type { TrackOpening } from '../activities/tracks';
+import { sameShape, type Allocation } from '../contracts/allocation';
 import { phaseAt } from '../contracts/batch-size';
 import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { addBills, rentBill, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
 import type { Carried, JournalEntry, Outcome, TrackResult } from '../contracts/pipeline';
-import { sameShape, type Allocation } from '../contracts/allocation';
 import type { Round } from '../contracts/round';
-import type { Forbidden, Observation } from '../contracts/scheduling';
+import type { Observation } from '../contracts/scheduling';
+import type { Trouble } from '../contracts/worker-turns';
 import { decideNext, openTrack } from './activities';
+import { forbiddenAfter, observationOf } from './lessons';
 import type { Progress } from './messages';
 import { refusal } from './refusal';
-import type { Trouble } from '../contracts/worker-turns';
 import { driveRound, type RoundResult } from './round';
 import { Validation } from './validation';
 
@@ -37,139 +40,182 @@ export interface TrackOptions {
   readonly handOver?: (carried: Carried) => Promise<never>;
 }
 
+interface End {
+  readonly outcome: Outcome;
+  readonly reason: string;
+}
+type Next = Extract<NextAnswer, { kind: 'round' }>;
+
 /** Trains a track round by round until its end, its limits or a stop. What is committed is never done again. */
 export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
-  const { run, track, job, program, phase, grant, stopRequested } = options;
-  const opening = await openTrack({ run, track, job, program, startFrom: options.startFrom });
-  const untilStep = Math.min(options.untilStep ?? opening.totalSteps, opening.totalSteps);
-  let { step, loss } = opening;
-  let from = opening.weights ?? options.startFrom ?? null;
-  let { bill, adopted, journal, forbidden, switches, accepted } = options.carried;
-  let observations = options.carried.observations as Observation[];
-  let current: Allocation | null = journal.at(-1)?.allocation ?? null;
-  let probes = 0;
-  let told: Progress | undefined;
-  const tell = (progress: Progress) => options.onProgress((told = progress));
-  // A trial ends where it is told to, and profiling is the beginning of one.
-  const validation =
-    options.untilStep === undefined && !(phase === 'profile' && job.tune)
-      ? Validation.of(job, program, { step, lastStep: untilStep, plannedStep: options.carried.plannedStep })
-      : undefined;
-  const { until, earlyStopping } = job.training;
+  const { run, track, job, program, startFrom } = options;
+  return new Track(options, await openTrack({ run, track, job, program, startFrom })).train();
+}
 
-  // Copies of stragglers end after their round: whoever leaves this loop waits for their bills.
-  const late: Promise<void>[] = [];
-  const payLate = async (hedges: RoundResult['hedges']) => {
-    const lateBill = await hedges.drain();
-    bill = addBills(bill, lateBill);
-  };
-  const ended = async (outcome: Outcome, reason: string): Promise<TrackResult> => {
-    await Promise.all(late);
-    const { totalSteps } = opening;
+class Track {
+  readonly #untilStep: number;
+  readonly #validation: Validation | undefined;
+  /** What is carried into a fresh history; its observations are the newest. */
+  #carried: Carried & { observations: Observation[] };
+  #step: number;
+  #loss: number | null;
+  #weights: WeightsReference | null;
+  #current: Allocation | null;
+  #probes = 0;
+  #told: Progress | undefined;
+  /** Copies of stragglers end after their round: whoever leaves waits for their bills. */
+  readonly #late: Promise<void>[] = [];
+
+  constructor(
+    private readonly options: TrackOptions,
+    private readonly opening: TrackOpening,
+  ) {
+    const { carried, job, phase, program, startFrom, untilStep } = options;
+    this.#untilStep = Math.min(untilStep ?? opening.totalSteps, opening.totalSteps);
+    this.#step = opening.step;
+    this.#loss = opening.loss;
+    this.#weights = opening.weights ?? startFrom ?? null;
+    this.#carried = { ...carried, observations: carried.observations as Observation[] };
+    this.#current = carried.journal.at(-1)?.allocation ?? null;
+    // A trial ends where it is told to, and profiling is the beginning of one.
+    const isTrial = untilStep !== undefined || (phase === 'profile' && job.tune !== undefined);
+    if (!isTrial) this.#validation = Validation.of(job, program, { step: this.#step, lastStep: this.#untilStep, plannedStep: carried.plannedStep });
+  }
+
+  async train(): Promise<TrackResult> {
+    for (let round = this.opening.nextRound; ; round++) {
+      const before = (await this.#validate()) ?? this.#endBeforeNext();
+      if (before) return this.#result(before);
+      const next = await this.#decide(round);
+      if (next.kind === 'stop') return this.#result(next);
+      if (this.options.phase === 'profile' && !next.probe) return this.#result({ outcome: 'completed', reason: next.round.reason });
+      this.#begin(next);
+      const result = await this.#drive(next.round);
+      this.#tell(next.round, result);
+      const after = await this.#endAfter(result.trouble, next.round);
+      if (after) return this.#result(after);
+      await this.#handOverIfLong();
+    }
+  }
+
+  /** Looks at the weights on data.validation where that is due. What it sees may end the training. */
+  async #validate(): Promise<End | undefined> {
+    const look = this.#weights ? await this.#validation?.lookIfDue(this.#weights, this.#step, this.#carried.bill) : undefined;
+    if (!look) return undefined;
+    this.#pay(look.bill);
+    if (this.#told) {
+      const { round } = this.#told;
+      const reason = `${this.#told.reason} Then: ${look.note}.`;
+      this.#carried.journal = this.#carried.journal.map((entry) => (entry.round === round ? { ...entry, reason } : entry));
+      this.#report({ ...this.#told, reason, spentNanoUsd: totalNanoUsd(this.#carried.bill), validation: look.point });
+    }
+    if (!look.end) return undefined;
+    this.#weights = look.end.weights;
+    return { outcome: 'completed', reason: look.end.reason };
+  }
+
+  #endBeforeNext(): End | undefined {
+    if (this.#step >= this.#untilStep) return { outcome: 'completed', reason: `trained ${this.#step} of ${this.opening.totalSteps} steps` };
+    if (this.options.stopRequested()) return { outcome: 'stopped', reason: 'stopped as asked' };
+    return undefined;
+  }
+
+  #decide(round: number): Promise<NextAnswer> {
+    const { run, track, job, grant, wholeGoal, phase } = this.options;
+    const { bill, observations, switches, accepted, forbidden } = this.#carried;
+    const { until, earlyStopping } = job.training;
+    return decideNext({
+      ...{ run, track, recipe: this.opening.recipe, round, step: this.#step, untilStep: this.#untilStep },
+      ...this.#validation?.ahead,
+      openEnded: until !== undefined || earlyStopping !== undefined,
+      ...{ from: this.#weights, grant: grant(), spentNanoUsd: totalNanoUsd(bill), nowMs: Date.now(), current: this.#current },
+      ...{ observations, wholeGoal, switches, accepted, phase, probesLeft: MAX_PROBES - this.#probes, forbidden },
+    });
+  }
+
+  #begin({ probe, promised, observations, round }: Next): void {
+    const carried = this.#carried;
+    if (probe) this.#probes++;
+    else carried.accepted ??= promised;
+    if (observations) carried.observations = [...observations];
+    carried.journal = [...carried.journal, entryOf(round)].slice(-JOURNAL_LENGTH);
+    if (this.options.phase === 'run' && this.#current && !sameShape(this.#current, round.allocation)) carried.switches++;
+    this.#current = round.allocation;
+  }
+
+  async #drive(round: Round): Promise<RoundResult> {
+    const { run, track, grant, job, stopRequested } = this.options;
+    const startedAtMs = Date.now();
+    const { deadlineAtMs } = grant();
+    const result = await driveRound(round, stopRequested, deadlineAtMs === undefined ? undefined : deadlineAtMs - startedAtMs);
+    const wallMs = Date.now() - startedAtMs;
+    this.#pay(result.bill);
+    if (round.exchangeUsdPerHour) this.#pay(rentBill(round.exchangeUsdPerHour, wallMs));
+    this.#late.push(result.hedges.drain().then((bill) => this.#pay(bill)));
+    const carried = this.#carried;
+    carried.adopted += result.telemetry.reduce((sum, one) => sum + one.adopted, 0);
+    const { batchSize } = phaseAt(job.training, round.first);
+    const observation = observationOf(round, result, { wallMs, batchSize });
+    if (observation) carried.observations = [...carried.observations, observation];
+    const { step, loss } = result.committed;
+    if (step > this.#step || round.round > this.opening.nextRound || this.#weights === null) this.#weights = { run, track, round: round.round };
+    this.#step = step;
+    this.#loss = loss ?? this.#loss;
+    return result;
+  }
+
+  #tell({ round, first, allocation, reason }: Round, { hedges }: RoundResult): void {
+    const { stage, track } = this.options;
+    this.#report({
+      ...{ stage, track, round, first, step: this.#step, totalSteps: this.opening.totalSteps, loss: this.#loss, allocation },
+      reason: hedges.count > 0 ? `${reason}; second copies of slow workers: ${hedges.count}` : reason,
+      spentNanoUsd: totalNanoUsd(this.#carried.bill),
+    });
+  }
+
+  #report(progress: Progress): void {
+    this.#told = progress;
+    this.options.onProgress(progress);
+  }
+
+  /** What cut a round short may end the training; else it is learnt from. */
+  async #endAfter(trouble: Trouble | null, round: Round): Promise<End | undefined> {
+    if (!trouble) return undefined;
+    if (trouble.kind === 'failed') await Promise.all(this.#late);
+    const end = endOf(trouble, this.#carried.bill);
+    if (end) return end;
+    const { forbidden } = this.#carried;
+    this.#carried.forbidden = { ...forbidden, ...forbiddenAfter(trouble, round, this.#step, forbidden) };
+    return undefined;
+  }
+
+  async #handOverIfLong(): Promise<void> {
+    const { handOver, stopRequested } = this.options;
+    // A stop that arrived meanwhile must not be lost in the hand-over to a fresh history.
+    if (!handOver || !workflowInfo().continueAsNewSuggested || stopRequested() || this.#step >= this.#untilStep) return;
+    await Promise.all(this.#late);
+    await handOver({ ...this.#carried, plannedStep: this.#validation?.plannedStep });
+  }
+
+  async #result({ outcome, reason }: End): Promise<TrackResult> {
+    await Promise.all(this.#late);
+    const { adopted, bill, observations, journal } = this.#carried;
     return {
       outcome,
       reason,
-      ...(from ? { weights: from } : {}),
-      step,
-      totalSteps,
-      loss,
-      adopted,
-      bill,
-      observations,
-      journal,
-      validations: validation?.points ?? [],
+      ...(this.#weights ? { weights: this.#weights } : {}),
+      ...{ step: this.#step, totalSteps: this.opening.totalSteps, loss: this.#loss },
+      ...{ adopted, bill, observations, journal, validations: this.#validation?.points ?? [] },
     };
-  };
+  }
 
-  for (let round = opening.nextRound; ; round++) {
-    const look = from ? await validation?.lookIfDue(from, step, bill) : undefined;
-    if (look) {
-      bill = addBills(bill, look.bill);
-      if (told) {
-        const reason = `${told.reason} Then: ${look.note}.`;
-        journal = journal.map((entry) => (entry.round === told!.round ? { ...entry, reason } : entry));
-        tell({ ...told, reason, spentNanoUsd: totalNanoUsd(bill), validation: look.point });
-      }
-      if (look.end) from = look.end.weights;
-      if (look.end) return ended('completed', look.end.reason);
-    }
-    if (step >= untilStep) return ended('completed', `trained ${step} of ${opening.totalSteps} steps`);
-    if (stopRequested()) return ended('stopped', 'stopped as asked');
-    const next = await decideNext({
-      ...{
-        run,
-        track,
-        recipe: opening.recipe,
-        round,
-        step,
-        untilStep,
-        ...validation?.ahead,
-        openEnded: until !== undefined || earlyStopping !== undefined,
-        from,
-        grant: grant(),
-        spentNanoUsd: totalNanoUsd(bill),
-        nowMs: Date.now(),
-        current,
-      },
-      ...{ observations, wholeGoal: options.wholeGoal, switches, accepted, phase, probesLeft: MAX_PROBES - probes, forbidden },
-    });
-    if (next.kind === 'stop') return ended(next.outcome, next.reason);
-    if (phase === 'profile' && !next.probe) return ended('completed', next.round.reason);
-    if (next.probe) probes++;
-    else accepted ??= next.promised;
-    if (next.observations) observations = [...next.observations];
-    journal = [...journal, entryOf(next.round)].slice(-JOURNAL_LENGTH);
-    if (phase === 'run' && current && !sameShape(current, next.round.allocation)) switches++;
-    current = next.round.allocation;
-
-    const startedAtMs = Date.now();
-    const { deadlineAtMs } = grant();
-    const result = await driveRound(next.round, stopRequested, deadlineAtMs === undefined ? undefined : deadlineAtMs - startedAtMs);
-    const wallMs = Date.now() - startedAtMs;
-    bill = addBills(bill, result.bill);
-    if (next.round.exchangeUsdPerHour) bill = addBills(bill, rentBill(next.round.exchangeUsdPerHour, wallMs));
-    adopted += result.telemetry.reduce((sum, one) => sum + one.adopted, 0);
-    late.push(payLate(result.hedges));
-    const { batchSize } = phaseAt(job.training, next.round.first);
-    observations = observe(observations, next.round, result, { wallMs, batchSize });
-    if (result.committed.step > step || round > opening.nextRound || from === null) from = { run, track, round };
-    step = result.committed.step;
-    loss = result.committed.loss ?? loss;
-    tell({
-      stage: options.stage,
-      track,
-      round,
-      first: next.round.first,
-      step,
-      totalSteps: opening.totalSteps,
-      loss,
-      allocation: current,
-      reason: result.hedges.count > 0 ? `${next.round.reason}; second copies of slow workers: ${result.hedges.count}` : next.round.reason,
-      spentNanoUsd: totalNanoUsd(bill),
-    });
-    if (result.trouble?.kind === 'failed') await Promise.all(late);
-    const end = result.trouble && endOf(result.trouble, bill);
-    if (end) return ended(end.outcome, end.reason);
-    if (result.trouble) forbidden = { ...forbidden, ...learn(result.trouble, next.round, result.committed.step, forbidden) };
-    // A stop that arrived meanwhile must not be lost in the hand-over to a fresh history.
-    if (options.handOver && workflowInfo().continueAsNewSuggested && !stopRequested() && step < untilStep) {
-      await Promise.all(late);
-      await options.handOver({
-        ...options.carried,
-        bill,
-        adopted,
-        observations,
-        journal,
-        forbidden,
-        switches,
-        accepted,
-        plannedStep: validation?.plannedStep,
-      });
-    }
+  #pay(bill: Bill): void {
+    this.#carried.bill = addBills(this.#carried.bill, bill);
   }
 }
 
-function endOf(trouble: Trouble, bill: Bill): { outcome: Outcome; reason: string } | null {
+/** null: the training goes on, otherwise than before. */
+function endOf(trouble: Trouble, bill: Bill): End | null {
   switch (trouble.kind) {
     case 'stopped':
       return { outcome: 'stopped', reason: 'stopped as asked; the newest complete step is kept' };
@@ -185,26 +231,6 @@ function endOf(trouble: Trouble, bill: Bill): { outcome: Outcome; reason: string
   }
 }
 
-/** What a failure taught: the next allocation keeps clear of it. */
-function learn(
-  trouble: Trouble,
-  { first, allocation: { workers, memoryMib, exchange } }: Round,
-  committedStep: number,
-  { tooSlow = [] }: Forbidden,
-): Forbidden {
-  switch (trouble.kind) {
-    case 'outOfMemory':
-      return { memoryMibBelow: trouble.memoryMib + 1 };
-    case 'noSlots':
-      return { workersAbove: Math.max(1, Math.floor(workers / 2)) };
-    case 'timedOut':
-      // With a step done, its observation tells how slow the shape is.
-      return committedStep > first ? {} : { tooSlow: [...tooSlow, { workers, memoryMib, ...(exchange && { exchange }) }] };
-    default:
-      return {};
-  }
-}
-
 const entryOf = ({ track, round, first, last, allocation, reason }: Round): JournalEntry => ({
   atMs: Date.now(),
   track,
@@ -214,42 +240,3 @@ const entryOf = ({ track, round, first, last, allocation, reason }: Round): Jour
   allocation,
   reason,
 });
-
-/** One observation a round: what the slowest part of each step took, and what it cost. */
-function observe(
-  observations: readonly Observation[],
-  round: Round,
-  { committed, bill, telemetry, trouble }: RoundResult,
-  { wallMs, batchSize }: { wallMs: number; batchSize: number },
-): Observation[] {
-  const steps = committed.step - round.first;
-  const complete = telemetry.filter((one) => one.steps > 0);
-  if (steps <= 0 || complete.length === 0) return [...observations];
-  const slowest = complete.reduce((slow, one) => (one.wallMs / one.steps > slow.wallMs / slow.steps ? one : slow));
-  const perStep = (totalMs: number) => totalMs / slowest.steps;
-  const observation: Observation = {
-    allocation: round.allocation,
-    round: round.round,
-    batchSize,
-    steps,
-    wallMs,
-    stepMs: Math.max(...complete.map((one) => one.medianStepMs)),
-    parts: {
-      computeMs: perStep(slowest.computeMs),
-      uploadMs: perStep(slowest.uploadMs),
-      waitMs: perStep(slowest.waitMs),
-      downloadMs: perStep(slowest.downloadMs),
-      reduceMs: perStep(slowest.reduceMs),
-      otherMs: perStep(slowest.otherMs),
-    },
-    initMs: Math.max(...complete.map((one) => one.initMs)),
-    // A worker may have needed several invocations, each with its share of the steps: its pace tells what all of them took.
-    orchestrationMs: Math.max(0, wallMs - perStep(slowest.wallMs - slowest.initMs) * steps - slowest.initMs),
-    billedNanoUsd: totalNanoUsd(bill),
-    peakRssMib: Math.max(...complete.map((one) => one.peakRssMib)),
-    cold: complete.some((one) => one.cold),
-    failures: { outOfMemory: trouble?.kind === 'outOfMemory' ? 1 : 0, timedOut: trouble?.kind === 'timedOut' ? 1 : 0 },
-    merged: 1,
-  };
-  return [...observations, observation];
-}
