@@ -12,6 +12,7 @@ import type { DevState } from './dev/dev-state';
 import { answered } from './errors';
 import { uploadModel } from './onnx-file';
 import { RunHandle } from './run-handle';
+import { runUrl } from './run-url';
 import { listRuns, readJson, readRun } from './store-records';
 import type { TemporalServer } from './temporal/given-server';
 
@@ -64,24 +65,26 @@ export class Smlt {
     const job = parseJob(input);
     checkRunId(options.runId ?? defaultRunId(job.name));
     await checkJob(job);
-    return this.startChecked(job, options);
+    return (await this.startChecked(job, options)).handle;
   }
 
-  /** As `start`, for a job that `checkJob` has passed already. */
-  async startChecked(checked: Job, options: StartOptions = {}): Promise<RunHandle> {
+  /** As `start`, for a job that `checkJob` has passed already. Tells as well whether it began only now. */
+  async startChecked(checked: Job, options: StartOptions = {}): Promise<{ handle: RunHandle; isNew: boolean }> {
     const runId = checkRunId(options.runId ?? defaultRunId(checked.name));
     const job = await uploadModel(checked, this.store);
     const used = await readJson(this.store, Spec, names.spec(runId, 0));
     if (used && canonicalJson(used.job) !== canonicalJson(job))
       throw new SmltError('RunExists', `run id ${runId} was used for another job (${used.job.name}); expected a new id, or \`smlt resume ${runId}\``);
+    const handle = this.handle(runId);
     try {
       await this.startPipeline(runId, job, false);
+      return { handle, isNew: true };
     } catch (error) {
       // The same job under the same id: its run, running or done, is the one that was asked for.
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       if (!used) await this.refuseOtherJob(runId, job);
+      return { handle, isNew: false };
     }
-    return this.handle(runId);
   }
 
   /** Goes on with a failed, stopped or cancelled run from what it has. @throws {SmltError} `RunMissing`, `AlreadyRunning` */
@@ -105,7 +108,8 @@ export class Smlt {
   }
 
   handle(runId: string): RunHandle {
-    return new RunHandle(checkRunId(runId), this.client, this.store, this.uiUrl && `${this.uiUrl}/namespaces/${this.parts.server.namespace}/workflows/${runId}`, (options) => this.resume(runId, options)); // prettier-ignore
+    const uiUrl = this.uiUrl && runUrl(this.uiUrl, this.parts.server.namespace, runId);
+    return new RunHandle(checkRunId(runId), this.client, this.store, uiUrl, (options) => this.resume(runId, options));
   }
 
   /** All runs that the store knows, newest first. */

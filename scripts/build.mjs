@@ -41,6 +41,7 @@ function sources() {
 /** The newest change of any source, a deleted one included: its folder's time changes. */
 function newestMs(files) {
   const folders = new Set(files.map(dirname));
+  folders.delete(root); // changes with every file that is put there, dist/ of the first build among them
   return Math.max(...[...files, ...folders].map((path) => statSync(path).mtimeMs));
 }
 

@@ -6,7 +6,7 @@ import { painter, print, printJson } from './output';
 /** `smlt doctor`: what was found, what is missing, how to get it. */
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('look at what smlt needs: what is there, what is missing, how to get it')
+    .description('say what smlt needs, what is missing and how to get it')
     .option('--json', 'print one JSON document')
     .action(async ({ json }: { json?: true }) => {
       const { examine } = await import('../doctor.js');

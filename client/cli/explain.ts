@@ -11,7 +11,7 @@ const WIDTH = 100;
 /** `smlt explain RUN`: every decision of the scheduler that changed something, and why. */
 export function explainCommand(): Command {
   return new Command('explain')
-    .description('say why a run used the workers it used: its decision journal')
+    .description('say why a run used the workers it used')
     .argument('<run>', 'run id')
     .option('--all', 'every round, not only those that changed the allocation or more of its reason than numbers')
     .option('--json', 'print one JSON document')

@@ -10,7 +10,7 @@ import { print } from './output';
 /** `smlt init [FOLDER]`: a job and a small data set that run as they are, to be changed into one's own. */
 export function initCommand(): Command {
   return new Command('init')
-    .description('write a small job with its data, ready to run and to change')
+    .description('write a small job with its data, ready to run')
     .argument('[folder]', 'where to', 'smlt-job')
     .action(async (folder: string) => {
       const path = join(folder, 'job.json');

@@ -33,9 +33,7 @@ const chanceOf = ({ choice }: JobPlan): number => (choice.kind === 'run' || choi
 /** `smlt plan JOB`: what the job would take, before anything is spent. */
 export function planCommand(): Command {
   return withGoalOptions(
-    new Command('plan')
-      .description('predict time and cost of a job before anything is spent; starts nothing without --probe')
-      .argument('<job>', 'job file, JSON or YAML'),
+    new Command('plan').description('predict time and cost; starts nothing without --probe').argument('<job>', 'job file, JSON or YAML'),
   )
     .addOption(new Option('--on <platform>', 'where functions would run').choices(['local', 'aws']).default('local'))
     .option('--svg <file>', 'draw the frontier of time and cost')

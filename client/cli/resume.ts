@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { readJobFile } from '../job-file';
 import { withGoal, withGoalOptions, type GoalOptions } from './goal-options';
-import { note, print } from './output';
+import { note, print, printJson } from './output';
 import { endsWithCommand } from './run';
 import { watchRun } from './watch-run';
 
@@ -31,7 +31,7 @@ export function resumeCommand(): Command {
         const job = withGoal(given ?? (await smlt.newestJob(runId)), options);
         const handle = await smlt.resume(runId, { job });
         note(`run ${runId} goes on${handle.uiUrl ? `   ${handle.uiUrl}` : ''}`);
-        if (options.detach) return print(runId);
+        if (options.detach) return options.json ? printJson({ runId, status: 'running', uiUrl: handle.uiUrl ?? null }) : print(runId);
         process.exitCode = await watchRun(handle, { json: options.json ?? false, ephemeral, job, embedded: smlt.dev !== undefined });
       } finally {
         await smlt.close();

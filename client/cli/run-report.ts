@@ -87,8 +87,11 @@ export function describeRun(record: RunRecord, { uiUrl, job, embedded, paint, wi
     ]);
   const lines = rows.map(([name, text]) => `  ${paint('dim', name.padEnd(12))} ${wrap(text, width - 15).join(`\n${' '.repeat(15)}`)}`);
   const next = nextSteps(record, job);
+  const widest = Math.max(0, ...next.map(([command]) => command.length));
   const tail =
-    next.length === 0 ? [] : ['', paint('bold', 'Next'), ...next.map(([command, why]) => `  ${command}${why ? `   ${paint('dim', why)}` : ''}`)];
+    next.length === 0
+      ? []
+      : ['', paint('bold', 'Next'), ...next.map(([command, why]) => `  ${command.padEnd(widest)}   ${paint('dim', why)}`.trimEnd())];
   return [headline(record, paint), '', ...lines, ...tail].join('\n');
 }
 
@@ -163,9 +166,15 @@ function trialStates(trials: readonly Trial[]): string {
 }
 
 const SHOWN_ALLOCATIONS = 8;
+/** "313 steps: 2 workers of 1,769 MiB, ...": the allocation stands before a reason that does not name it itself. */
+function useText(use: AllocationUse): string {
+  const { workers, memoryMib, steps, reason } = use;
+  const isNamed = reason.includes(`${plural(workers, 'worker')} of ${count(memoryMib)} MiB`);
+  return [...(steps > 0 ? [plural(steps, 'step')] : []), ...(isNamed ? [] : [allocationText(use)]), reason].join(': ');
+}
 function allocationLines(record: RunRecord): string[] {
   const uses = allocationsOf(record.journal);
-  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map((use) => `${trackText(record, use.track)}: ${allocationText(use)}${use.steps > 0 ? ` for ${plural(use.steps, 'step')}` : ''}: ${use.reason}`); // prettier-ignore
+  const lines = uses.slice(0, SHOWN_ALLOCATIONS).map((use) => `${trackText(record, use.track)}, ${useText(use)}`);
   return uses.length > SHOWN_ALLOCATIONS ? [...lines, `... and ${plural(uses.length - SHOWN_ALLOCATIONS, 'more change')} (--json lists all)`] : lines;
 }
 

@@ -25,6 +25,10 @@ export function runCommand(): Command {
     .option('--json', 'print one JSON document on stdout at the end')
     .option('--detach', 'start it and return at once')
     .option('--ephemeral', 'end with this command what had to be started for it (default when CI is set)')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ smlt run job.json --budget 0.50 --deadline 20m\n  $ smlt run job.json --run-id nightly-7 --detach\n  $ smlt run job.json --json > result.json',
+    )
     .action(async (path: string, options: RunOptions) => {
       if (options.runId !== undefined) checkRunId(options.runId);
       const job = parseJob(withGoal(await readJobFile(path), options));
@@ -34,8 +38,9 @@ export function runCommand(): Command {
       const smlt = await connect({ ephemeral, log: note });
       try {
         for (const text of smlt.notices) note(text);
-        const handle = await smlt.startChecked(job, options.runId === undefined ? {} : { runId: options.runId });
+        const { handle, isNew } = await smlt.startChecked(job, options.runId === undefined ? {} : { runId: options.runId });
         note(`run ${handle.runId}${handle.uiUrl ? `   ${handle.uiUrl}` : ''}`);
+        if (!isNew) note('this job was started under this id before: here is that run. Leave --run-id out, or name another, for a new one.');
         if (options.detach) {
           if (options.json) printJson({ runId: handle.runId, status: 'running', uiUrl: handle.uiUrl ?? null });
           else print(handle.runId);

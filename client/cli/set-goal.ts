@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { Minimize } from '../../contracts/goal';
 import { goalChange, withGoalOptions } from './goal-options';
-import { print } from './output';
+import { print, printJson } from './output';
 
 interface SetGoalOptions {
   readonly deadline?: string | false;
@@ -14,9 +14,10 @@ export function setGoalCommand(): Command {
   return withGoalOptions(new Command('set-goal').description('change the goal of a running run').argument('<run>', 'run id'))
     .option('--no-deadline', 'lift the deadline')
     .option('--no-budget', 'lift the budget')
-    .action(async (runId: string, _: unknown, command: Command) => {
+    .option('--json', 'print one JSON document')
+    .action(async (runId: string, { json, ...given }: { json?: true }, command: Command) => {
       // A --no-x option gives x a default of true, which is no wish of the user's.
-      const options = Object.fromEntries(Object.entries(command.opts()).filter(([, value]) => value !== true)) as SetGoalOptions;
+      const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== true)) as SetGoalOptions;
       const change = goalChange(options);
       if (Object.keys(change).length === 0)
         command.error('error: nothing to change: give --deadline, --budget, --minimize, --no-deadline or --no-budget');
@@ -24,7 +25,8 @@ export function setGoalCommand(): Command {
       const smlt = await connect({ start: false });
       try {
         await smlt.handle(runId).setGoal(change);
-        print(`run ${runId} has a new goal`);
+        if (json) printJson({ runId, changed: change });
+        else print(`run ${runId} has a new goal`);
       } finally {
         await smlt.close();
       }

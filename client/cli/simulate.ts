@@ -35,7 +35,7 @@ function positive(text: string): number {
 export function simulateCommand(): Command {
   return withGoalOptions(
     new Command('simulate')
-      .description('train a job in simulated time on simulated AWS Lambda, with faults; starts nothing, spends nothing')
+      .description('train a job on a simulated AWS Lambda, with faults; starts nothing')
       .argument('<job>', 'job file, JSON or YAML'),
   )
     .addOption(new Option('--workers <n>', 'exactly so many; left out: the scheduler chooses').argParser(whole(1, 'a whole number of at least 1')))

@@ -1,6 +1,9 @@
 import { Command } from 'commander';
 import { SmltError } from '../../contracts/errors';
 import { checkRunId } from '../../contracts/names';
+import { runningDev } from '../dev/dev-state';
+import { homeOf } from '../home';
+import { runUrl } from '../run-url';
 import { readRun } from '../store-records';
 import { exitCodeOf } from './exit-codes';
 import { note } from './output';
@@ -16,9 +19,13 @@ export function statusCommand(): Command {
     .option('--follow', 'stay until the run ends')
     .action(async (runId: string, { json = false, follow }: { json?: boolean; follow?: true }) => {
       checkRunId(runId);
-      const stored = await readRun(await openHomeStore(), runId);
+      const store = await openHomeStore();
+      const stored = await readRun(store, runId);
       if (stored && stored.status !== 'running') {
-        report(stored, undefined, { json, embedded: false });
+        const dev = runningDev(homeOf());
+        const here = dev?.storeUri === store.uri ? dev : undefined;
+        const uiUrl = here?.temporal.uiUrl ? runUrl(here.temporal.uiUrl, here.temporal.namespace, runId) : undefined;
+        report(stored, uiUrl, { json, embedded: here !== undefined });
         if (follow) process.exitCode = exitCodeOf(stored.status);
         return;
       }

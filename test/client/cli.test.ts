@@ -62,6 +62,17 @@ describe('the command line', () => {
     expect(existsSync(join(smlt.home, 'dev.json'))).toBe(false);
   });
 
+  it('ends in silence when nobody reads on', async () => {
+    const { child, finished } = smlt.start(['--help']);
+    child.stdout.destroy();
+    expect(await finished).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it.each(['stop', 'set-goal'])('refuses to %s with one JSON document, too', async (command) => {
+    const { stdout } = await smlt.run([command, 'nobody', ...(command === 'set-goal' ? ['--budget', '1'] : []), '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'TemporalUnavailable' } });
+  });
+
   it('names the server that does not answer and where its address came from', async () => {
     const { code, stderr } = await smlt.run(['run', job], { TEMPORAL_ADDRESS: '127.0.0.1:9' });
     expect(code).toBe(1);

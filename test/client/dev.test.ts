@@ -88,6 +88,7 @@ describe('smlt dev', () => {
     const again = await smlt.run(['run', job, '--run-id', 'first', '--json']);
     expect(again.code).toBe(0);
     expect(JSON.parse(again.stdout)).toMatchObject({ runId: 'first', steps: 120 });
+    expect(again.stderr).toMatch(/was started under this id before/);
     const other = join(smlt.home, 'demo', 'other.json');
     writeFileSync(other, JSON.stringify({ ...(JSON.parse(readFileSync(job, 'utf8')) as object), name: 'other' }));
     const { code, stderr } = await smlt.run(['run', other, '--run-id', 'first']);
