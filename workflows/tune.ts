@@ -5,125 +5,148 @@ import type { PrepareAnswer } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { addBills, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
 import { smallerIsBetter, type MetricName, type Metrics } from '../contracts/metrics';
-import { trialTrack, TuneInput, type TrackResult, type Trial, type TuneResult } from '../contracts/pipeline';
+import { trialTrack, TuneInput, type Outcome, type TrackResult, type Trial, type TuneResult } from '../contracts/pipeline';
 import { shouldPrune, suggestTrial } from './activities';
 import { evaluateWeights, judgingSplit } from './evaluation';
 import { progressSignal, type Progress } from './messages';
 import { billOfFailure, reasonOfFailure } from './failures';
 import { parseInput, refusal } from './refusal';
-import { openStage } from './stage';
-import { endingInOrder, listenForStop, runChild, tellToStop } from './stopping';
+import { openStage, type Stage } from './stage';
+import { endingInOrder, listenForStop, runChild, tellToStop, type StopRequest } from './stopping';
 import { train } from './train';
 
 /** Trials train on tracks of their own with the full run's schedule and are cut early at rungs, so the winner simply goes on. */
 export async function tune(raw: unknown): Promise<TuneResult> {
   const input = parseInput(TuneInput, raw, 'tune');
-  const { job } = input;
-  const settings = job.tune;
+  const settings = input.job.tune;
   if (!settings) throw refusal('InvalidSpec', 'tune: the job has no tune section; add { "trials": 4, "parameters": { ... } }');
-  const running = new Map<string, boolean>();
-  const stop = listenForStop(() => {
-    for (const child of running.keys()) tellToStop(child);
-  });
+  let search: Search | undefined;
+  const stop = listenForStop(() => search?.tellToStop());
   return endingInOrder(stop, async () => {
-    const { run, program, grant, bill: opened, reportProgress, tellTrial, close } = await openStage(input);
-    const trials: Trial[] = [];
-    const rungValues: number[][] = settings.rungs.map(() => []);
-    const journal: TuneResult['journal'] = [];
-    let observations = input.observations;
-    let bill = opened;
-    setHandler(progressSignal, (progress: Progress) =>
-      reportProgress({ ...progress, stage: 'tune', spentNanoUsd: totalNanoUsd(bill) + progress.spentNanoUsd }),
-    );
-
-    let next = 0;
-    let exhausted: string | null = null;
-    const lane = async (): Promise<void> => {
-      while (next < settings.trials && !stop.requested && exhausted === null) await runTrial(next++);
-    };
-    await Promise.all(Array.from({ length: Math.min(settings.parallelism, settings.trials) }, lane));
-    const best = bestOf(trials, settings.metric);
-    const outcome = stop.requested ? 'stopped' : exhausted !== null ? 'budgetExhausted' : best === null ? 'failed' : 'completed';
-    const reason =
-      exhausted ??
-      (best === null
-        ? 'no trial came to a result'
-        : `trial ${best} is best of ${trials.length}: ${settings.metric} ${trials.find(({ index }) => index === best)!.value!.toFixed(4)}`);
-    await close();
-    return { outcome, reason, trials: trials.sort((a, b) => a.index - b.index), best, bill, observations, journal };
-
-    async function runTrial(index: number): Promise<void> {
-      const history = trials.flatMap(({ parameters, value, state }) =>
-        value === null && state !== 'failed'
-          ? []
-          : [
-              {
-                params: parameters,
-                value,
-                state: state === 'failed' ? ('failed' as const) : state === 'pruned' ? ('pruned' as const) : ('complete' as const),
-              },
-            ],
-      );
-      const suggested = await suggestTrial({ job, history, index });
-      const trial: Trial = { index, parameters: suggested.parameters, value: null, step: 0, state: 'running' };
-      trials.push(trial);
-      tellTrial({ ...trial });
-      const update = (change: Partial<Trial>) => {
-        Object.assign(trial, change);
-        tellTrial({ ...trial });
-      };
-      try {
-        for (const [rung, share] of settings!.rungs.entries()) {
-          const result = await segment(index, suggested.job, sameProgram(job, suggested.job) ? program : undefined, share);
-          if (result.outcome !== 'completed' || result.weights === undefined) {
-            if (result.outcome === 'budgetExhausted' || result.outcome === 'deadlineReached' || result.outcome === 'infeasibleGoal')
-              exhausted ??= `tune's share is used up: ${result.reason}`;
-            update({ state: trial.value === null ? 'failed' : 'pruned', step: result.step });
-            return;
-          }
-          const split = job.data.validation !== undefined ? 'validation' : judgingSplit(job);
-          const measured = await evaluateWeights(suggested.job, program, result.weights, split);
-          bill = addBills(bill, measured.bill);
-          const value = valueOf(measured.metrics, settings!.metric);
-          update({ value, step: result.step, weights: result.weights });
-          const others = [...rungValues[rung]!];
-          rungValues[rung]!.push(value);
-          const lastRung = rung === settings!.rungs.length - 1;
-          if (!lastRung && (await shouldPrune({ metric: settings!.metric, value, others, step: result.step }))) {
-            update({ state: 'pruned' });
-            return;
-          }
-        }
-        update({ state: 'complete' });
-      } catch (error) {
-        bill = addBills(bill, billOfFailure(error));
-        update({ state: 'failed' });
-        // A job that is wrong is wrong in every trial; a trial that diverged or crashed is its own affair.
-        if (trials.every(({ state }) => state === 'failed') && trials.length === settings!.trials)
-          throw refusal('FunctionFailed', `every trial failed; the last: ${reasonOfFailure(error)}`, bill);
-      }
-    }
-
-    async function segment(index: number, trialJob: Job, trialProgram: PrepareAnswer | undefined, share: number): Promise<TrackResult> {
-      const workflowId = `${run}/tune/${trialTrack(index)}`;
-      running.set(workflowId, true);
-      const untilStep = Math.max(1, Math.round(stepsOf(trialJob, program) * share));
-      const result = await runChild(stop, train, workflowId, {
-        job: trialJob,
-        run,
-        track: trialTrack(index),
-        program: trialProgram,
-        grant: shareOf(grant(), bill, settings!.parallelism),
-        untilStep,
-        observations: observations.slice(-8),
-      });
-      running.delete(workflowId);
-      bill = addBills(bill, result.bill);
-      observations = result.observations;
-      journal.push(...result.journal.slice(-1));
-      return result;
-    }
+    const stage = await openStage(input);
+    search = new Search(input, settings, stage, stop);
+    const result = await search.run();
+    await stage.close();
+    return result;
   });
+}
+
+class Search {
+  readonly #trials: Trial[] = [];
+  /** Of each rung the values that trials have reached there. */
+  readonly #rungValues: number[][];
+  readonly #children = new Set<string>();
+  readonly #journal: TuneResult['journal'] = [];
+  #observations: TuneResult['observations'];
+  #bill: Bill;
+  #next = 0;
+  #exhausted: string | undefined;
+
+  constructor(
+    input: TuneInput,
+    private readonly settings: NonNullable<Job['tune']>,
+    private readonly stage: Stage,
+    private readonly stop: StopRequest,
+    private readonly job: Job = input.job,
+  ) {
+    this.#rungValues = settings.rungs.map(() => []);
+    this.#observations = input.observations;
+    this.#bill = stage.bill;
+    setHandler(progressSignal, (progress: Progress) =>
+      stage.reportProgress({ ...progress, stage: 'tune', spentNanoUsd: totalNanoUsd(this.#bill) + progress.spentNanoUsd }),
+    );
+  }
+
+  tellToStop(): void {
+    for (const child of this.#children) tellToStop(child);
+  }
+
+  async run(): Promise<TuneResult> {
+    const { trials: wanted, parallelism, metric } = this.settings;
+    const lane = async () => {
+      while (this.#next < wanted && !this.stop.requested && this.#exhausted === undefined) await this.#try(this.#next++);
+    };
+    await Promise.all(Array.from({ length: Math.min(parallelism, wanted) }, lane));
+    const trials = this.#trials.sort((a, b) => a.index - b.index);
+    const best = bestOf(trials, metric);
+    const outcome = this.stop.requested ? 'stopped' : this.#exhausted !== undefined ? 'budgetExhausted' : best === null ? 'failed' : 'completed';
+    const found =
+      best === null
+        ? 'no trial came to a result'
+        : `trial ${best} is best of ${trials.length}: ${metric} ${trials.find(({ index }) => index === best)!.value!.toFixed(4)}`;
+    return { outcome, reason: this.#exhausted ?? found, trials, best, bill: this.#bill, observations: this.#observations, journal: this.#journal };
+  }
+
+  async #try(index: number): Promise<void> {
+    const { parameters, job } = await suggestTrial({ job: this.job, history: historyOf(this.#trials), index });
+    const trial: Trial = { index, parameters, value: null, step: 0, state: 'running' };
+    this.#trials.push(trial);
+    this.stage.tellTrial({ ...trial });
+    try {
+      this.#update(trial, await this.#climb(trial, job));
+    } catch (error) {
+      this.#bill = addBills(this.#bill, billOfFailure(error));
+      this.#update(trial, { state: 'failed' });
+      // A job that is wrong is wrong in every trial; a trial that diverged or crashed is its own affair.
+      if (this.#trials.every(({ state }) => state === 'failed') && this.#trials.length === this.settings.trials)
+        throw refusal('FunctionFailed', `every trial failed; the last: ${reasonOfFailure(error)}`, this.#bill);
+    }
+  }
+
+  /** Trains a trial from rung to rung while it is among the better ones. Returns how it ended. */
+  async #climb(trial: Trial, job: Job): Promise<Partial<Trial>> {
+    const { metric, rungs } = this.settings;
+    const { program } = this.stage;
+    for (const [rung, share] of rungs.entries()) {
+      const trained = await this.#train(trial, job, share);
+      if (trained.outcome !== 'completed' || trained.weights === undefined) {
+        if (isLimit(trained.outcome)) this.#exhausted ??= `tune's share is used up: ${trained.reason}`;
+        return { state: trial.value === null ? 'failed' : 'pruned', step: trained.step };
+      }
+      const split = this.job.data.validation !== undefined ? 'validation' : judgingSplit(this.job);
+      const measured = await evaluateWeights(job, program, trained.weights, split);
+      this.#bill = addBills(this.#bill, measured.bill);
+      const value = valueOf(measured.metrics, metric);
+      this.#update(trial, { value, step: trained.step, weights: trained.weights });
+      const others = [...this.#rungValues[rung]!];
+      this.#rungValues[rung]!.push(value);
+      const isLast = rung === rungs.length - 1;
+      if (!isLast && (await shouldPrune({ metric, value, others, step: trained.step }))) return { state: 'pruned' };
+    }
+    return { state: 'complete' };
+  }
+
+  async #train({ index }: Trial, job: Job, share: number): Promise<TrackResult> {
+    const { grant, program, run } = this.stage;
+    const track = trialTrack(index);
+    const workflowId = `${run}/tune/${track}`;
+    this.#children.add(workflowId);
+    const result = await runChild(this.stop, train, workflowId, {
+      ...{ job, run, track, program: sameProgram(this.job, job) ? program : undefined },
+      grant: shareOf(grant(), this.#bill, this.settings.parallelism),
+      untilStep: Math.max(1, Math.round(stepsOf(job, program) * share)),
+      observations: this.#observations.slice(-8),
+    });
+    this.#children.delete(workflowId);
+    this.#bill = addBills(this.#bill, result.bill);
+    this.#observations = result.observations;
+    this.#journal.push(...result.journal.slice(-1));
+    return result;
+  }
+
+  #update(trial: Trial, change: Partial<Trial>): void {
+    Object.assign(trial, change);
+    this.stage.tellTrial({ ...trial });
+  }
+}
+
+const isLimit = (outcome: Outcome) => outcome === 'budgetExhausted' || outcome === 'deadlineReached' || outcome === 'infeasibleGoal';
+
+/** What the sampler learns from: trials that have a value, and those that failed. */
+function historyOf(trials: readonly Trial[]) {
+  return trials
+    .filter(({ value, state }) => value !== null || state === 'failed')
+    .map(({ parameters, value, state }) => ({ params: parameters, value, state: state === 'running' ? ('complete' as const) : state }));
 }
 
 /** What one trial may spend now: what is left, divided among those that run side by side. */
