@@ -4,8 +4,9 @@ import { names } from '../contracts/names';
 import type { Bill } from '../contracts/money';
 import type { Job } from '../contracts/job';
 import type { EngineDependencies } from './dependencies';
-import { billOf } from './bills';
+import { billOfInvocation } from './bills';
 import { invokeFunction, type Answered } from './invocation';
+import { unheardOfOthers } from './lost-requests';
 import { encodeRecord, readRecord } from './records';
 import { CHECKED_OUTPUTS } from './evaluation';
 
@@ -84,7 +85,7 @@ export function createDeploymentActivities(engine: EngineDependencies) {
         { name: predictFunctionName(name), qualifier: lambdaVersion, memoryMib: PREDICT_MEMORY_MIB },
         { inputs },
       );
-      const bill = billOf(invocation.usage, platform.prices);
+      const bill = await billOfInvocation(invocation, platform.prices, unheardOfOthers(store));
       const answer = invocation.kind === 'returned' ? PredictAnswer.safeParse(invocation.output) : undefined;
       if (!answer?.success)
         return {

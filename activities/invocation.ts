@@ -3,9 +3,10 @@ import { z } from 'zod';
 import { addBills, Bill, noBill } from '../contracts/money';
 import { Failure } from '../contracts/round';
 import type { FunctionSpec, Invocation } from '../platforms/platform';
-import { billOf, lostBill } from './bills';
+import { billOfInvocation, lostBill } from './bills';
 import type { EngineDependencies } from './dependencies';
 import { tellWithHeartbeats } from './heartbeats';
+import { unheardOfOthers, type Unheard } from './lost-requests';
 
 /** How an invocation ended, once its answer is read: `answer` is what the function returned, whole and typed. */
 export type Answered<T> =
@@ -29,19 +30,16 @@ export async function invokeFunction<S extends z.ZodType>(
   spec: FunctionSpec,
   payload: unknown,
   schema: S,
+  unheard: Unheard = unheardOfOthers(engine.store),
 ): Promise<Answered<z.output<S>>> {
   const activity = Context.current();
-  const { platform, nowMs } = engine;
   const before = Beat.safeParse(activity.info.heartbeatDetails).data ?? { bill: noBill };
-  const lost =
-    before.invokedAtMs === undefined
-      ? noBill
-      : lostBill(Math.min(nowMs() - before.invokedAtMs, platform.limits.timeoutMs), spec.memoryMib, platform.prices);
+  const lost = before.invokedAtMs === undefined ? noBill : await lostBill(engine, before.invokedAtMs, spec.memoryMib, unheard);
   const carried = addBills(before.bill, lost);
-  const invokedAtMs = nowMs();
+  const invokedAtMs = engine.nowMs();
   tellWithHeartbeats(() => ({ bill: carried, invokedAtMs }));
   try {
-    const answered = await callFunction(engine, spec, payload, schema);
+    const answered = await callFunction(engine, spec, payload, schema, unheard);
     return { ...answered, bill: addBills(carried, answered.bill) };
   } catch (error) {
     tellWithHeartbeats(() => ({ bill: carried }));
@@ -55,9 +53,10 @@ export async function callFunction<S extends z.ZodType>(
   spec: FunctionSpec,
   payload: unknown,
   schema: S,
+  unheard: Unheard,
 ): Promise<Answered<z.output<S>>> {
   const invocation = await platform.invoke(await platform.ensure(spec), payload);
-  return read(invocation, schema, billOf(invocation.usage, platform.prices));
+  return read(invocation, schema, await billOfInvocation(invocation, platform.prices, unheard));
 }
 
 function read<S extends z.ZodType>(invocation: Invocation, schema: S, bill: Bill): Answered<z.output<S>> {

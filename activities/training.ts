@@ -8,9 +8,10 @@ import { addBills, Bill, noBill } from '../contracts/money';
 import { TrainAnswer, type Assignment, type Round, type Telemetry, type TrainOutcome, type WorkerTurn } from '../contracts/round';
 import { Hedges } from '../contracts/hedging';
 import { driveWorkerTurns, type Trouble } from '../contracts/worker-turns';
-import { lostBill, withRequests } from './bills';
+import { lostBill } from './bills';
 import type { EngineDependencies } from './dependencies';
 import { tellWithHeartbeats } from './heartbeats';
+import { unheardOfTurn } from './lost-requests';
 import { callFunction, invokeFunction, type Answered } from './invocation';
 import { createRoundActivities } from './rounds';
 
@@ -27,18 +28,15 @@ export function createTrainingActivities(engine: EngineDependencies) {
   const { platform, store, nowMs } = engine;
   const specOf = (memoryMib: number, python: PythonRuntime | undefined) =>
     ({ role: 'train', memoryMib, timeoutMs: platform.limits.timeoutMs, ...(python && { python }) }) as const;
-  const outcomeOf = (outcome: Answered<TrainAnswer>): TrainOutcome => {
-    if (outcome.kind !== 'answered') return outcome;
-    const { answer, bill } = outcome;
-    const { charged } = answer.telemetry;
-    return { ...answer, bill: charged === undefined ? bill : withRequests(bill, charged, platform.prices) };
-  };
+  const outcomeOf = (outcome: Answered<TrainAnswer>): TrainOutcome =>
+    outcome.kind === 'answered' ? { ...outcome.answer, bill: outcome.bill } : outcome;
 
   return {
     /** Runs one worker's turn. A function's failure is an outcome with its bill, not an exception. */
     async invokeTrainer(turn: WorkerTurn): Promise<TrainOutcome> {
       const assignment: Assignment = { ...turn, storeUri: store.uri };
-      return outcomeOf(await invokeFunction(engine, specOf(turn.memoryMib, turn.python), assignment, TrainAnswer));
+      const unheard = unheardOfTurn(store, turn, turn.worker);
+      return outcomeOf(await invokeFunction(engine, specOf(turn.memoryMib, turn.python), assignment, TrainAnswer, unheard));
     },
 
     /**
@@ -51,12 +49,10 @@ export function createTrainingActivities(engine: EngineDependencies) {
       const { memoryMib } = allocation;
       const done = new Set(before.success ? before.data.done : []);
       const flying = new Set<{ readonly worker: number; readonly sinceMs: number }>();
-      let bill = before.success
-        ? before.data.flying.reduce(
-            (sum, { sinceMs }) => addBills(sum, lostBill(Math.min(nowMs() - sinceMs, platform.limits.timeoutMs), memoryMib, platform.prices)),
-            before.data.bill,
-          )
-        : noBill;
+      const unheard = (worker: number) => unheardOfTurn(store, { run, track, round: round.round }, worker);
+      let bill = before.success ? before.data.bill : noBill;
+      for (const { worker, sinceMs } of before.success ? before.data.flying : [])
+        bill = addBills(bill, await lostBill(engine, sinceMs, memoryMib, unheard(worker)));
       let trouble: Trouble | null = null;
       let slowest: Telemetry | null = null;
       let adopted = 0;
@@ -65,7 +61,7 @@ export function createTrainingActivities(engine: EngineDependencies) {
         flying.add(flight);
         try {
           const assignment: Assignment = { storeUri: store.uri, run, track, round: round.round, worker, memoryMib };
-          const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib, round.python), assignment, TrainAnswer));
+          const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib, round.python), assignment, TrainAnswer, unheard(worker)));
           bill = addBills(bill, outcome.bill);
           return outcome;
         } finally {

@@ -163,8 +163,6 @@ export const Telemetry = z.object({
   bytesRead: z.number(),
   requests: z.number(),
   storeRequests: z.number(),
-  /** Requests to S3, as object store and as exchange, at its two prices. */
-  charged: z.object({ puts: z.int(), gets: z.int() }).optional(),
   /** Values of another host that were taken over, where the job's reproducibility allows it. */
   adopted: z.int(),
   cpuClass: z.string(),

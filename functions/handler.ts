@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
 import type { Failure } from '../contracts/round';
+import { requestMeter } from './request-meter';
 
 /** The part of Lambda's context that smlt uses. */
 export interface Context {
@@ -28,6 +29,8 @@ export function handler<Request extends z.ZodType, Answer>(
     } catch (error) {
       if (error instanceof SmltError) return { error: { code: error.code, message: error.message } };
       throw error;
+    } finally {
+      requestMeter.end();
     }
   };
 }

@@ -1,3 +1,5 @@
+import type { ChargedRequests } from './charged-requests';
+
 export interface WaitOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -15,12 +17,6 @@ export interface ExchangeTraffic {
   requests: number;
 }
 
-/** Requests that a store's provider charges for, at two prices: those that write or list, and those that read. */
-export interface StoreRequests {
-  puts: number;
-  gets: number;
-}
-
 export const noTraffic = (): ExchangeTraffic => ({ bytesWritten: 0, bytesRead: 0, puts: 0, gets: 0, requests: 0 });
 
 /**
@@ -31,7 +27,7 @@ export interface Exchange {
   readonly uri: string;
   readonly traffic: ExchangeTraffic;
   /** Left out where requests cost nothing. */
-  readonly charged?: StoreRequests | undefined;
+  readonly charged?: ChargedRequests | undefined;
   /** Servers that the values are spread over, each with a bandwidth of its own. Left out: one. */
   readonly shards?: number | undefined;
   /** How far apart looks without waiting should be, where one costs money or time. Left out: as often as one likes. */

@@ -1,6 +1,7 @@
 import { SmltError } from '../contracts/errors';
 import { checkObjectName } from '../contracts/names';
-import type { Exchange, ExchangeTraffic, StoreRequests, WaitOptions } from './exchange';
+import type { ChargedRequests } from './charged-requests';
+import type { Exchange, ExchangeTraffic, WaitOptions } from './exchange';
 import { allThrough, waitInEach } from './several';
 
 /** Where a value goes: what a step leaves behind for good lasts, what workers wait for is hot, its parameters are both. */
@@ -20,7 +21,7 @@ function placeOf(name: string): Place {
  * 3. Traffic counts calls here, and the bytes that really moved: a copy is bytes, too.
  */
 export class HybridExchange implements Exchange {
-  readonly charged: StoreRequests | undefined;
+  readonly charged: ChargedRequests | undefined;
   readonly shards: number | undefined;
   private readonly calls = { puts: 0, gets: 0, requests: 0 };
 

@@ -1,3 +1,5 @@
+import type { ChargedRequests } from './charged-requests';
+
 export interface ObjectInfo {
   readonly name: string;
   /** SHA-256 of the value, hex; from metadata, without reading the value. */
@@ -11,6 +13,8 @@ export interface ObjectInfo {
  */
 export interface ObjectStore {
   readonly uri: string;
+  /** Left out where requests cost nothing. */
+  readonly charged?: ChargedRequests | undefined;
   /** Writes a value, or finds the same one there. @throws {SmltError} `NotDeterministic` when other bytes are stored. */
   putValue(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** Settles a choice: the first writer wins, and everybody gets what is stored. */

@@ -12,7 +12,7 @@ import { readProgram } from '../program';
 import { readExtra } from '../weights';
 import type { World } from '../world';
 import { awaitDurable, keepCheckpoint, warmForNextRound } from './checkpoint';
-import { chargedOf, countedStore, noRequests } from './counted-store';
+import { countedStore } from './counted-store';
 import { laneSpan, openSessions } from './gradients';
 import { Layout, makersOf } from './layout';
 import { resolve } from './resolve';
@@ -39,7 +39,6 @@ export async function trainRound(world: World, assignment: Assignment, context: 
     const [program, exchange] = [await readProgram(store, plan.recipeBody.programDigest), await world.exchange(plan.exchangeUri)];
     const layout = new Layout(plan, program, assignment.worker);
     const { bytesWritten, bytesRead, requests } = exchange.traffic;
-    const before = { ...(exchange.charged ?? noRequests) };
     const taken = takeWorkspace(world.compute, store, program);
     workspace = taken.workspace;
     await openSessions(layout, workspace);
@@ -56,7 +55,6 @@ export async function trainRound(world: World, assignment: Assignment, context: 
       bytesRead: exchange.traffic.bytesRead - bytesRead,
       requests: exchange.traffic.requests - requests,
       storeRequests: store.requests,
-      charged: chargedOf(store, exchange, before),
       adopted: turn.adopted,
       cpuClass: hostClass,
       peakRssMib: world.compute.peakRssMib(),

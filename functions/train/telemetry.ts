@@ -67,10 +67,7 @@ export class Meter {
   }
 
   read(
-    traffic: Pick<
-      Telemetry,
-      'bytesWritten' | 'bytesRead' | 'requests' | 'storeRequests' | 'charged' | 'adopted' | 'cpuClass' | 'cold' | 'peakRssMib'
-    >,
+    traffic: Pick<Telemetry, 'bytesWritten' | 'bytesRead' | 'requests' | 'storeRequests' | 'adopted' | 'cpuClass' | 'cold' | 'peakRssMib'>,
   ): Telemetry {
     this.#count();
     const spent = this.#spentMs;

@@ -1,3 +1,4 @@
+import { requestsLine, type StoreRequests } from '../../contracts/charged-requests';
 import { SmltError } from '../../contracts/errors';
 import type { FunctionRole } from '../../contracts/functions';
 import {
@@ -16,7 +17,7 @@ import { checkpointNames, shapeOf, wholeNames } from '../../contracts/step-names
 import { lambdaVcpus, listPrices } from '../lambda/prices';
 import type { FunctionPlatform, FunctionReference, FunctionSpec, Invocation, PlatformLimits, PriceList, Usage } from '../platform';
 import type { FunctionModel } from './function-model';
-import { SimulatedRound, type TurnEnd } from './simulated-round';
+import { SimulatedRound, TURN_REQUESTS, type TurnEnd } from './simulated-round';
 import { stepValue } from './step-values';
 import type { VirtualClock } from './virtual-clock';
 
@@ -40,11 +41,15 @@ export interface SimulatedBill {
   readonly kind: Invocation['kind'];
   readonly startMs: number;
   readonly usage: Usage;
+  /** What its log told of. */
+  readonly requests: StoreRequests;
 }
 
 /** An instance that nobody has used for this long is gone. Source: observed on AWS Lambda, 5 to 15 minutes. */
 const IDLE_MS = 600_000;
 const ANSWER_WIDTH = 10;
+/** Program, weights and data; a model's three files are written. */
+const OTHER_REQUESTS: StoreRequests = { puts: 3, gets: 4 };
 
 /**
  * A function platform that answers by a model of time, cost and faults, without computing: the real workflows and
@@ -110,10 +115,12 @@ export class SimulatedPlatform implements FunctionPlatform {
       const billedMs = Math.max(1, Math.ceil((await clock.now()) - startMs));
       const usage = { billedMs: Math.min(billedMs, this.limits.timeoutMs), memoryMib, maxMemoryMib: 0, initMs: end.initMs, cold, estimated: false };
       const kind = end.kind === 'answered' || end.kind === 'returned' ? 'returned' : end.kind;
-      this.bills.push({ role, kind, startMs, usage });
-      if (end.kind === 'answered') return { kind: 'returned', output: end.answer, usage, logTail: '' };
-      if (end.kind === 'returned') return { kind: 'returned', output: end.output, usage, logTail: '' };
-      return { kind: end.kind, message: `the simulated function ${end.kind}`, usage, logTail: '' };
+      const requests = requestsOf(role, kind);
+      this.bills.push({ role, kind, startMs, usage, requests });
+      const logTail = requestsLine(requests, kind === 'returned');
+      if (end.kind === 'answered') return { kind: 'returned', output: end.answer, usage, logTail };
+      if (end.kind === 'returned') return { kind: 'returned', output: end.output, usage, logTail };
+      return { kind: end.kind, message: `the simulated function ${end.kind}`, usage, logTail };
     } finally {
       this.#running -= 1;
       const usedMs = await clock.now();
@@ -246,5 +253,9 @@ export class SimulatedPlatform implements FunctionPlatform {
     return { sums: model.evaluate(step, end - start), outputs: outputsOf(Math.min(saveOutputs, end - start)) };
   }
 }
+
+/** Who dies has read, and written nothing. */
+const requestsOf = (role: FunctionRole, kind: Invocation['kind']): StoreRequests =>
+  role !== 'train' ? OTHER_REQUESTS : kind === 'returned' ? TURN_REQUESTS : { ...TURN_REQUESTS, puts: 0 };
 
 const outputsOf = (samples: number): number[][] => Array.from({ length: samples }, () => new Array<number>(ANSWER_WIDTH).fill(1 / ANSWER_WIDTH));

@@ -4,7 +4,7 @@ import type { RoundModel } from './function-model';
 import type { VirtualClock } from './virtual-clock';
 
 /** A turn reads its round's plan and its start, and writes its range's parameters and state. */
-const TURN_REQUESTS = { puts: 2, gets: 3 };
+export const TURN_REQUESTS = { puts: 2, gets: 3 };
 /** Real time in which a caller of many invokes a worker again that died: three times its first backoff. Later it will not. */
 const RETURN_MS = 300;
 
@@ -214,7 +214,6 @@ export class SimulatedRound {
       bytesRead: 0,
       requests: 0,
       storeRequests: TURN_REQUESTS.puts + TURN_REQUESTS.gets,
-      charged: TURN_REQUESTS,
       adopted: 0,
       cpuClass: 'simulated',
       cold: (turn?.initMs ?? 0) > 0,

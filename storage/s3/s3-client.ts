@@ -1,6 +1,13 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
+import type { ChargedRequests } from '../charged-requests';
 import type { S3Location } from './s3-uri';
+
+/** The client's own types of a request say nothing of what every request has. */
+interface SentRequest {
+  readonly method: string;
+  readonly query?: Readonly<Record<string, unknown>>;
+}
 
 export type S3Settings = Pick<S3ClientConfig, 'credentials' | 'maxAttempts'>;
 
@@ -28,4 +35,17 @@ export function openS3Client(location: S3Location, settings: S3Settings = {}): S
     }),
     ...settings,
   });
+}
+
+/** Counts what a client is charged for. */
+export function countRequests(client: S3Client, charged: ChargedRequests): void {
+  // The last step of the stack is inside the one that tries again.
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const { method, query } = args.request as SentRequest;
+      charged.count(method, query?.['list-type'] !== undefined);
+      return next(args);
+    },
+    { step: 'deserialize', name: 'countChargedRequests' },
+  );
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { SmltError } from '../../contracts/errors';
-import { noTraffic, type Exchange, type ExchangeTraffic, type StoreRequests, type WaitOptions } from '../exchange';
+import { ChargedRequests } from '../charged-requests';
+import { noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
 import { checkRoom, exchangeFrames, type FrameHeader } from '../frame';
 import { nameOfPath, pathOfName } from '../inbox-paths';
 import { checkPrefix } from '../prefix';
@@ -38,7 +39,7 @@ export interface S3ExchangeSettings extends S3Settings {
  */
 export class S3Exchange implements Exchange {
   readonly traffic: ExchangeTraffic = noTraffic();
-  readonly charged: StoreRequests = { puts: 0, gets: 0 };
+  readonly charged = new ChargedRequests();
   /** A look costs money, and an answer takes as long as from 10 to 30 ms. */
   readonly glanceMs = 100;
   private readonly location: S3Location;
@@ -323,7 +324,7 @@ export class S3Exchange implements Exchange {
   ): Promise<S3Answer | undefined> {
     const untilMs = performance.now() + (options.patienceMs ?? this.patienceMs);
     for (let pause = pauseMs.first; ; pause = Math.min(2 * pause, pauseMs.longest)) {
-      this.count(call);
+      this.charged.count(call.method, call.key === undefined);
       try {
         return await this.http.send(call);
       } catch (error) {
@@ -335,12 +336,6 @@ export class S3Exchange implements Exchange {
       // Many workers fail together: they must not come back together.
       await sleep(pause * (0.5 + Math.random() / 2), undefined, call.signal && { signal: call.signal });
     }
-  }
-
-  /** Source: Amazon S3 pricing, where PUT, POST and LIST have one price, GET and HEAD another, and DELETE none. */
-  private count({ method, key }: S3Call): void {
-    if (method === 'PUT' || (method === 'GET' && key === undefined)) this.charged.puts++;
-    else if (method === 'GET' || method === 'HEAD') this.charged.gets++;
   }
 }
 

@@ -4,11 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteObjectsCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { SmltError } from '../../contracts/errors';
 import { checkObjectName } from '../../contracts/names';
+import { ChargedRequests } from '../charged-requests';
 import { checkRoom, objectFrames, type Frame } from '../frame';
 import type { ObjectInfo, ObjectStore } from '../object-store';
 import { checkPrefix } from '../prefix';
 import { Filling } from '../views';
-import { elsewhereOf, openS3Client, type S3Settings } from './s3-client';
+import { countRequests, elsewhereOf, openS3Client, type S3Settings } from './s3-client';
 import { isConflict, isMissing, isTaken, isWordless, s3Fault } from './s3-faults';
 import { parseS3Uri, type S3Location } from './s3-uri';
 
@@ -27,6 +28,7 @@ const digestKey = 'smlt-sha256';
  * 3. Credentials come from the environment or profile, as for every AWS tool.
  */
 export class S3ObjectStore implements ObjectStore {
+  readonly charged = new ChargedRequests();
   private readonly client: S3Client;
   private readonly location: S3Location;
   /** Where the server is, when it is not AWS. */
@@ -40,6 +42,7 @@ export class S3ObjectStore implements ObjectStore {
     this.location = parseS3Uri(uri);
     this.elsewhere = elsewhereOf(this.location);
     this.client = openS3Client(this.location, settings);
+    countRequests(this.client, this.charged);
   }
 
   async putValue(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {

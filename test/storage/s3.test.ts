@@ -1,6 +1,9 @@
 import type * as S3 from '@aws-sdk/client-s3';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { sha256Hex } from '../../storage/digest';
 import { S3ObjectStore } from '../../storage/s3/s3-object-store';
 import { s3Server, startVersitygw, type S3Server } from '../support/versitygw';
@@ -40,6 +43,30 @@ s3Server.describe('S3 object store against a real server', (binary) => {
   it.each(verbs)('says that an unknown key is refused, in %s', async (_verb, use) => {
     const store = new S3ObjectStore(uriOf(server.endpoint), { credentials: { ...credentials, accessKeyId: 'nobody' } });
     await expect(use(store)).rejects.toEqual(fault('StoreDenied', /credentials were refused|access denied/));
+  });
+
+  it('counts what S3 would charge for, as the server has it in its log', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'smlt-s3-log-'));
+    const accessLog = join(folder, 'access');
+    const watched = await startVersitygw(binary, { accessLog });
+    try {
+      const store = new S3ObjectStore(uriOf(watched.endpoint), { credentials });
+      await store.putValue('a', filled(1));
+      await store.putValue('a', filled(1)); // refused, and then looked at
+      await store.decide('a', filled(2)); // refused, and then read
+      await store.getInto('a', filled(0));
+      for (const name of ['a', 'none']) await store.head(name);
+      await store.list('');
+      await store.delete(['a']);
+      const operations = readFileSync(accessLog, 'utf8').match(/ s3_\w+ /g)!;
+      const times = (kind: RegExp) => operations.filter((operation) => kind.test(operation)).length;
+      const puts = times(/PutObject|List/);
+      expect(store.charged).toMatchObject({ puts, gets: times(/GetObject|HeadObject/) });
+      expect(store.charged.puts).toBe(5); // three writes, a list, and one to see that the bucket is there
+    } finally {
+      await watched.stop();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('keeps two prefixes of one bucket apart', async () => {

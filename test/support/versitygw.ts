@@ -31,15 +31,16 @@ export interface S3Server {
 }
 
 /** Starts a server on a port that the system picks, with one empty bucket. */
-export async function startVersitygw(binary: string): Promise<S3Server> {
+export async function startVersitygw(binary: string, { accessLog }: { accessLog?: string } = {}): Promise<S3Server> {
   const folder = mkdtempSync(join(tmpdir(), 'smlt-s3-'));
   mkdirSync(join(folder, 'test-bucket'));
   const port = await freePort();
+  const logged = accessLog === undefined ? [] : ['--access-log', accessLog];
   const endpoint = `http://127.0.0.1:${port}`;
   let child: ChildProcess;
   let gone: Promise<void>;
   const start = async () => {
-    child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--keep-alive', '--health', '/health', 'posix', folder], {
+    child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', '--keep-alive', '--health', '/health', ...logged, 'posix', folder], {
       env: { ...process.env, ROOT_ACCESS_KEY: 'test', ROOT_SECRET_KEY: 'testsecret' },
       stdio: ['ignore', 'ignore', 'inherit'],
     });

@@ -1,13 +1,17 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
+import { unheardOfTurn } from '../../activities/lost-requests';
+import { mostAfter, requestsTold, type StoreRequests } from '../../contracts/charged-requests';
+import { addBills, noBill } from '../../contracts/money';
 import type { RunRecord } from '../../contracts/pipeline';
 import type { RoundPlan } from '../../contracts/round';
 import { topologies, type Synchronization } from '../../contracts/synchronization';
 import { listPrices } from '../../platforms/lambda/prices';
 import { writeQuarters } from '../support/data';
+import { S3ObjectStore } from '../../storage/s3/s3-object-store';
 import { startEngine, type Engine } from '../support/engine';
 import { redisServer, startRedis, type RedisServer } from '../support/redis';
 import { s3Server, startVersitygw, type S3Server } from '../support/versitygw';
@@ -52,6 +56,17 @@ async function trained(engine: Engine, run: string, job: ReturnType<typeof jobOf
   const record = await engine.run<RunRecord>('pipeline', run, { job });
   expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
   return record;
+}
+
+/** What each invocation has printed, by function and instance. */
+function invocationLogs(engine: Engine): string[] {
+  const logs = join(engine.home, 'lambda', 'logs');
+  const files = readdirSync(logs, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return files.flatMap(({ parentPath, name }) =>
+    readFileSync(join(parentPath, name), 'utf8')
+      .split(/^START RequestId/m)
+      .slice(1),
+  );
 }
 
 redisServer.describe('training over Redis on real processes', (binary) => {
@@ -185,7 +200,8 @@ s3Server.describe('training over S3 on real processes', (binary) => {
   const values = () =>
     readdirSync(server.folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
-      .map(({ parentPath, name }) => join(parentPath, name));
+      .map(({ parentPath, name }) => join(parentPath, name))
+      .filter((path) => path.startsWith(join(server.folder, 'exchange/')));
 
   it('gives the same weights as over files, charges its requests, and leaves nothing behind', async () => {
     const record = await trained(engine, 's3-3', jobOf(dataUri, 3));
@@ -217,6 +233,38 @@ s3Server.describe('training over S3 on real processes', (binary) => {
     expect(await struck(engine, { run: 'away', job: jobOf(dataUri, 2), times: 1, busy: async () => values().length > 0, strike: outage })).toBe(
       overFiles,
     );
+  });
+
+  it('pays for every request of every function, also of those that died: the ledger is the sum of their logs', async () => {
+    engine.killWorker();
+    const storeUri = exchangeUri.replace('/exchange', '/store');
+    await engine.restartWorker({ SMLT_EXCHANGE_URI: exchangeUri, SMLT_STORE_URI: storeUri });
+    const before = new Set(invocationLogs(engine));
+    const dies = (payload: object, point: string) => ({ function: 'smlt-train-*', payload, nth: 1, action: { kind: 'killAt', point } });
+    await engine.setFaults([
+      dies({ run: 'paid', track: 'trial-000', worker: 1, round: 0 }, 'beforeCheckpoint'),
+      dies({ run: 'paid', track: 'train', worker: 0 }, 'beforeResponse'),
+    ]);
+    const { training, allocation, ...job } = jobOf(dataUri, 2);
+    const record = await trained(engine, 'paid', { ...job, training: { ...training, steps: 8 }, allocation: { ...allocation, stepsPerRound: 4 } });
+    expect((await engine.faultCounts()).map(({ fired }) => fired)).toEqual([1, 1]);
+    const paid = Object.values(record.ledger).reduce(addBills, noBill);
+    const told = invocationLogs(engine)
+      .filter((log) => !before.has(log))
+      .map((log) => requestsTold(log)!);
+    expect(told).not.toContain(undefined);
+    expect(told.filter(({ all }) => !all)).toHaveLength(2);
+    const nanoUsd = ({ puts, gets }: StoreRequests) => Math.round(1e9 * (puts * listPrices.x64.usdPerPut + gets * listPrices.x64.usdPerGet));
+    const priced = told.map(({ told: requests, all }) => nanoUsd(all ? requests : mostAfter(requests)));
+    expect(paid.invocations).toBe(told.length);
+    expect(paid.storeNanoUsd).toBe(priced.reduce((sum, one) => sum + one, 0));
+    expect(record.ledger.evaluate!.storeNanoUsd).toBeGreaterThan(0);
+    const guessed = priced.filter((_, i) => !told[i]!.all).reduce((sum, one) => sum + one, 0);
+    expect(paid.estimatedNanoUsd).toBe(guessed);
+    // Where no log comes back either, a turn is charged more than any of these has asked for.
+    const store = new S3ObjectStore(storeUri, { credentials: { accessKeyId: 'test', secretAccessKey: 'testsecret' } });
+    const most = await unheardOfTurn(store, { run: 'paid', track: 'train', round: 0 }, 0)(1_000);
+    for (const { told: requests } of told) for (const kind of ['puts', 'gets'] as const) expect(most[kind]).toBeGreaterThanOrEqual(requests[kind]);
   });
 
   redisServer.describe('with a hot Redis before it', (redisBinary) => {

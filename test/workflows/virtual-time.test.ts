@@ -1,5 +1,7 @@
+import { mostAfter } from '../../contracts/charged-requests';
 import { spentNanoUsd, totalNanoUsd, type Bill } from '../../contracts/money';
 import type { RunRecord, TrackResult } from '../../contracts/pipeline';
+import { listPrices } from '../../platforms/lambda/prices';
 import type { SimulatedBill } from '../../platforms/simulated';
 import { createModel, dividedWork } from '../support/simulated/model';
 import { startSimulatedEngine, type SimulatedEngine } from '../support/simulated/engine';
@@ -26,14 +28,20 @@ testServer.describe('stages in virtual time', (serverPath) => {
     allocation: { minWorkers: 2, maxWorkers: 2 },
     ...changes,
   });
+  /** What the platform has charged, with the requests that each invocation's log told of: a tenth more where it died. */
   const sumOf = (bills: readonly SimulatedBill[]) => ({
     invocations: bills.length,
     billedMs: bills.reduce((sum, { usage }) => sum + usage.billedMs, 0),
+    storeNanoUsd: bills.reduce((sum, { kind, requests }) => {
+      const { puts, gets } = kind === 'returned' ? requests : mostAfter(requests);
+      return sum + Math.round(puts * listPrices.x64.usdPerPut * 1e9 + gets * listPrices.x64.usdPerGet * 1e9);
+    }, 0),
   });
   const endOf = ({ startMs, usage }: SimulatedBill) => startMs + usage.billedMs;
   const chargedOf = (bills: readonly Bill[]) => ({
     invocations: bills.reduce((sum, bill) => sum + bill.invocations, 0),
     billedMs: bills.reduce((sum, bill) => sum + bill.billedMs, 0),
+    storeNanoUsd: bills.reduce((sum, bill) => sum + bill.storeNanoUsd, 0),
   });
 
   it('profiles, tunes, trains, evaluates and deploys, and charges what the platform billed', async () => {
@@ -45,7 +53,6 @@ testServer.describe('stages in virtual time', (serverPath) => {
       const record = await run<RunRecord>('pipeline', 'whole', { job });
       expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
       expect(Object.values(record.stages)).toEqual(['completed', 'completed', 'completed', 'completed', 'completed']);
-      // The check of a deployed model is charged to its stage; all else is in the ledger as the platform has it.
       expect(chargedOf(Object.values(record.ledger))).toEqual(sumOf(platform.bills));
       expect(record.updatedAtMs - record.startedAtMs).toBeGreaterThan(10 * MINUTE);
     });
