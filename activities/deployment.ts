@@ -97,7 +97,7 @@ export function createDeploymentActivities(engine: EngineDependencies) {
       const passed = worst <= OUTPUT_TOLERANCE;
       return {
         passed,
-        reason: `${inputs.length} samples answered, largest difference from evaluate ${worst.toExponential(1)} (allowed ${OUTPUT_TOLERANCE})`,
+        reason: `${inputs.length} samples answered ${worst === 0 ? 'as in evaluate' : `with at most ${worst.toExponential(1)} of difference from evaluate (allowed ${OUTPUT_TOLERANCE})`}`,
         bill,
       };
     },

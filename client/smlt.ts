@@ -1,10 +1,11 @@
 import { Client, WorkflowExecutionAlreadyStartedError, type Connection } from '@temporalio/client';
 import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
-import { Job, parseJob, parseWith, type JobInput } from '../contracts/job';
+import { Job, parseWith, type JobInput } from '../contracts/job';
 import { canonicalJson } from '../contracts/canonical-json';
 import { checkRunId, names } from '../contracts/names';
 import { TASK_QUEUE, type RunRecord } from '../contracts/pipeline';
+import { StartedJob } from '../contracts/started-job';
 import { usd } from '../contracts/units';
 import type { ObjectStore } from '../storage';
 import { checkJob } from './check-job';
@@ -62,7 +63,7 @@ export class Smlt {
    * @throws {SmltError} `InvalidSpec`, `BadData`, `InvalidModel`, `UnsupportedOperator`, `InvalidName` or `RunExists`, before anything is spent
    */
   async start(input: JobInput, options: StartOptions = {}): Promise<RunHandle> {
-    const job = parseJob(input);
+    const job = parseWith(StartedJob, input, 'the job');
     checkRunId(options.runId ?? defaultRunId(job.name));
     await checkJob(job);
     return (await this.startChecked(job, options)).handle;

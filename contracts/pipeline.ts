@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { PrepareAnswer, WeightsReference } from './functions';
 import { Goal, Minimize } from './goal';
-import { Job } from './job';
 import { Metrics } from './metrics';
 import { Bill, Grant, Ledger, Stage } from './money';
 import { Allocation } from './round';
 import { ValidationPoint } from './validation';
 import { Forbidden } from './scheduling';
+import { StartedJob } from './started-job';
 
 export const TASK_QUEUE = 'smlt';
 export const FINAL_TRACK = 'train';
@@ -41,7 +41,7 @@ export type JournalEntry = z.output<typeof JournalEntry>;
 
 /** What every stage may be given by its parent; started alone, a stage works these out by itself. */
 const FromParent = {
-  job: Job,
+  job: StartedJob,
   /** The run that names everything; a stage started alone is its own run. */
   run: z.string().optional(),
   program: PrepareAnswer.optional(),
@@ -50,7 +50,7 @@ const FromParent = {
   searchAttributes: z.boolean().optional(),
 };
 
-export const PipelineInput = z.strictObject({ job: Job, resume: z.boolean().default(false) });
+export const PipelineInput = z.strictObject({ job: StartedJob, resume: z.boolean().default(false) });
 export type PipelineInput = z.output<typeof PipelineInput>;
 
 /** Small enough to be carried over continue-as-new: the scheduler's observations are compacted. */

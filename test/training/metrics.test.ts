@@ -86,6 +86,17 @@ describe('metrics', () => {
     ].map(([x, t]) => -Math.log(t === 1 ? 1 / (1 + Math.exp(-x!)) : 1 - 1 / (1 + Math.exp(-x!))));
     expect(sums.metrics()).toMatchObject({ accuracy: 0.5, loss: expect.closeTo(expected.reduce((a, b) => a + b) / 4, 12) });
   });
+  it('of a yes-or-no model that tells all samples apart: areas of exactly 1', () => {
+    const samples = Array.from({ length: 301 }, (_, i) => ({ score: i + 1, label: i < 150 ? 0 : 1 }));
+    const outputs = Float32Array.from(samples, ({ score }) => score / 100);
+    const { metrics } = measured(
+      'bce-with-logits',
+      { kind: 'values', width: 1 },
+      outputs,
+      Float32Array.from(samples, ({ label }) => label),
+    );
+    expect(metrics()).toMatchObject({ 'roc-auc': 1, 'pr-auc': 1 });
+  });
   it('of a regression: RMSE, MAE, R² and loss', () => {
     const sums = measured('mse', { kind: 'values', width: 1 }, Float32Array.of(1, 2, 3, 6), Float32Array.of(1, 3, 3, 4));
     const spread = [1, 3, 3, 4].reduce((sum, t) => sum + (t - 2.75) ** 2, 0);

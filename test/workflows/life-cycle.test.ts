@@ -143,6 +143,11 @@ describe('the life of a run', () => {
     await expect(
       failureOf(engine.run('pipeline', 'misfit', { job: jobOf({ model: { layers: ['flatten', { dense: 5 }] } }) })),
     ).resolves.toMatchObject({ type: 'InvalidSpec' });
+    // Started by hand, nobody has made URIs of a job file's paths.
+    await expect(failureOf(engine.run('pipeline', 'placeless', { job: jobOf({ data: { train: 'data/train' } }) }))).resolves.toMatchObject({
+      type: 'InvalidSpec',
+      message: expect.stringMatching(/"data\/train", expected a URI.*\n.*job\.data\.train/),
+    });
     await expect(failureOf(engine.run('pipeline', 'late', { job: jobOf({ goal: { deadline: '2020-01-01T00:00:00Z' } }) }))).resolves.toMatchObject({
       type: 'InvalidSpec',
       message: expect.stringMatching(/deadline/),

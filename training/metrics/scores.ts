@@ -56,7 +56,8 @@ export function areas({ positive, negative }: Scores): { rocAuc: number; prAuc: 
   // From the highest score on. Whole numbers: exact below 2^53.
   let [i, j] = [up.length, down.length];
   let halfPairs = 0;
-  let prAuc = 0;
+  // Σ found·P_n, divided once: adding shares of up.length came to more than 1 where every score is on its side.
+  let precisions = 0;
   while (i > 0 || j > 0) {
     const score = Math.max(i > 0 ? up[i - 1]! : -Infinity, j > 0 ? down[j - 1]! : -Infinity);
     const [upBefore, downBefore] = [i, j];
@@ -64,7 +65,7 @@ export function areas({ positive, negative }: Scores): { rocAuc: number; prAuc: 
     while (j > 0 && down[j - 1] === score) j--;
     const [found, others] = [upBefore - i, downBefore - j];
     halfPairs += found * (2 * j + others);
-    if (found > 0) prAuc += (found / up.length) * ((up.length - i) / (up.length - i + down.length - j));
+    if (found > 0) precisions += found * ((up.length - i) / (up.length - i + down.length - j));
   }
-  return { rocAuc: halfPairs / (2 * up.length * down.length), prAuc };
+  return { rocAuc: halfPairs / (2 * up.length * down.length), prAuc: precisions / up.length };
 }
