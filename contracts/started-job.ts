@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { Job } from './job';
 
 /** A job as workflows take it. They do not know the folder that a path would be relative to, so every place is a URI. */

@@ -98,7 +98,7 @@ function simulationText(simulation: JobSimulation, svg: string | undefined): str
   return [
     `${name}, simulated: ${count(totalSteps)} steps of ${count(paramCount)} parameters, ${Number(sampleMs.toPrecision(3))} ms a sample and vCPU, exchange ${exchange}`,
     '',
-    table([['from', '  workers (?: probe)', '', 'batch', 'steps', 'a step', 'cost', ''], ...rows]),
+    table([['from', '  workers (?: probe)', '', 'batch', 'steps', 'a step', 'cost without exchange', ''], ...rows]),
     '',
     `${run.outcome === 'completed' ? 'Completed' : `Ended, ${run.outcome}`} after ${clock(run.timeMs)}: ${run.reason}`,
     `Cost ${dollars(costNanoUsd.total)}: ${terms.join(', ')}`,

@@ -3,8 +3,8 @@ import { formatExchange } from '../../scheduler';
 import { clock, dollars as usdText } from '../cli/words';
 import type { JobPlan } from './plan-job';
 
-const [WIDTH, HEIGHT] = [940, 470];
-const [LEFT, RIGHT, TOP, BOTTOM] = [86, 220, 66, 64];
+const [WIDTH, HEIGHT] = [970, 470];
+const [LEFT, RIGHT, TOP, BOTTOM] = [86, 250, 66, 64];
 /** A limit this many times farther than any plan is named, not drawn: it would leave no room for the plans. */
 const FAR = 10;
 const LABEL_HEIGHT = 14;
@@ -40,17 +40,17 @@ export function frontierSvg({ name, frontier, choice, goal, steps }: JobPlan): s
     // In a column of their own, each below the one before: plans come dearest first.
     labelY = Math.max(labelY + LABEL_HEIGHT, y.at(cost) + 4);
     const isChosen = chosen !== undefined && sameShape(allocation, chosen);
-    const what = `${allocation.workers} x ${allocation.memoryMib} MiB${allocation.exchange ? `, ${formatExchange(allocation.exchange, allocation.shards)}` : ''}`;
-    return [
-      `<line class="band" x1="${at(x.at(times[0]))}" x2="${at(x.at(times[1]))}" y1="${at(y.at(cost))}" y2="${at(y.at(cost))}"/>`,
-      `<line class="band" x1="${at(x.at(time))}" x2="${at(x.at(time))}" y1="${at(y.at(costs[0]))}" y2="${at(y.at(costs[1]))}"/>`,
-      `<circle class="${isChosen ? 'chosen' : 'point'}" cx="${at(x.at(time))}" cy="${at(y.at(cost))}" r="${isChosen ? 8 : 5}"><title>${what}: ${time.toPrecision(3)} min, $${cost.toPrecision(3)}</title></circle>`,
-      `<text class="label" x="${WIDTH - RIGHT + 12}" y="${at(labelY)}">${what}</text>`,
-    ].join('\n');
+    const what = `${allocation.workers} x ${allocation.memoryMib.toLocaleString('en-US')} MiB${allocation.exchange ? `, ${formatExchange(allocation.exchange, allocation.shards)}` : ''}`;
+    const [pointX, pointY] = [x.at(time), y.at(cost)];
+    return {
+      bands: `<path class="band" d="M${at(x.at(times[0]))} ${at(pointY)} H${at(x.at(times[1]))} M${at(pointX)} ${at(y.at(costs[0]))} V${at(y.at(costs[1]))}"/>`,
+      leader: `<path class="leader" d="M${at(pointX)} ${at(pointY)} H${WIDTH - RIGHT + 2} L${WIDTH - RIGHT + 20} ${at(labelY - 4)}"/><text class="${isChosen ? 'label best' : 'label'}" x="${WIDTH - RIGHT + 24}" y="${at(labelY)}">${what}</text>`,
+      point: `<circle class="${isChosen ? 'chosen' : 'point'}" cx="${at(pointX)}" cy="${at(pointY)}" r="${isChosen ? 8 : 5}"><title>${what}: ${time.toPrecision(3)} min, $${cost.toPrecision(3)}</title></circle>`,
+    };
   });
   const path = points.map(({ time, cost }) => `${at(x.at(time))},${at(y.at(cost))}`).join(' ');
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="system-ui, sans-serif" font-size="13">
-<style>text{fill:#222}.label,.tick{fill:#555;font-size:12px}.grid{stroke:#e6e6e6}.band{stroke:#b8cbe8;stroke-width:3}.point{fill:#2b6cb0}.chosen{fill:#dd6b20}.line{fill:none;stroke:#2b6cb0;stroke-width:1.5}.limit{stroke:#c53030;stroke-dasharray:6 4}</style>
+<style>text{fill:#222}.label,.tick{fill:#555;font-size:12px}.grid{stroke:#e6e6e6}.band{fill:none;stroke:#b8cbe8;stroke-width:3;stroke-opacity:.7}.point{fill:#2b6cb0}.chosen{fill:#dd6b20}.line{fill:none;stroke:#2b6cb0;stroke-width:1.5}.leader{fill:none;stroke:#ccc;stroke-width:.8}.best{fill:#dd6b20;font-weight:600}.limit{stroke:#c53030;stroke-dasharray:6 4}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="${LEFT}" y="28" font-size="16">${escapeXml(name)}: what ${steps.toLocaleString('en-US')} steps take, predicted (bands: 5 % to 95 %)</text>
 <text class="tick" x="${LEFT}" y="48">${far.length > 0 ? `far away: ${far.join(', ')}` : ''}</text>
@@ -58,10 +58,12 @@ ${x.ticks.map((tick) => `<line class="grid" x1="${at(x.at(tick))}" x2="${at(x.at
 ${y.ticks.map((tick) => `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y.at(tick))}" y2="${at(y.at(tick))}"/><text class="tick" text-anchor="end" x="${LEFT - 8}" y="${at(y.at(tick) + 4)}">$${label(tick)}</text>`).join('\n')}
 <text text-anchor="middle" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 16}">minutes</text>
 <text text-anchor="middle" transform="translate(20 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">AWS list price</text>
-${deadline.map((limit) => `<line class="limit" x1="${at(x.at(limit))}" x2="${at(x.at(limit))}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text class="tick" x="${at(x.at(limit) - 4)}" y="${TOP + 14}" text-anchor="end">deadline</text>`).join('')}
+${deadline.map((limit) => `<line class="limit" x1="${at(x.at(limit))}" x2="${at(x.at(limit))}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text class="tick" x="${at(x.at(limit) - 4)}" y="${HEIGHT - BOTTOM - 8}" text-anchor="end">deadline</text>`).join('')}
 ${budget.map((limit) => `<line class="limit" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y.at(limit))}" y2="${at(y.at(limit))}"/><text class="tick" x="${LEFT + 6}" y="${at(y.at(limit) - 5)}">budget</text>`).join('')}
+${marks.map(({ bands }) => bands).join('\n')}
+${marks.map(({ leader }) => leader).join('\n')}
 <polyline class="line" points="${path}"/>
-${marks.join('\n')}
+${marks.map(({ point }) => point).join('\n')}
 </svg>
 `;
 }

@@ -59,7 +59,7 @@ ${ticks.map((tick) => `<line class="grid" x1="${at(x(tick * unit.ms))}" x2="${at
 ${bars.join('\n')}
 ${crashes.join('\n')}
 <text class="tick" text-anchor="end" x="${LEFT - 8}" y="${TOP + 10}">${most}</text><text class="tick" text-anchor="end" x="${LEFT - 8}" y="${TOP + PANEL}">0</text>
-<text x="${LEFT}" y="${TOP + PANEL + 30}" class="tick">above: workers (orange: probes; red dots: crashes); below: <tspan class="done">steps</tspan> and <tspan class="money">list price</tspan></text>
+<text x="${LEFT}" y="${TOP + PANEL + 30}" class="tick">above: workers (orange: probes; red dots: crashes); below: <tspan class="done">steps</tspan> and <tspan class="money">list price</tspan>${run.costNanoUsd.exchange > 0 ? ', without the exchange’s' : ''}</text>
 <text class="tick" text-anchor="end" x="${LEFT - 8}" y="${top2 + 10}">${totalSteps.toLocaleString('en-US')}</text><text class="tick" text-anchor="end" x="${LEFT - 8}" y="${top2 + PANEL}">0</text>
 <text class="tick" x="${WIDTH - RIGHT + 8}" y="${top2 + 10}">${dollars(mostUsd * 1e9)}</text>
 <polyline class="steps" points="${line(
