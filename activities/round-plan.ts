@@ -20,7 +20,7 @@ export async function planOf(
   engine: EngineDependencies,
   question: NextQuestion,
   context: TrackContext,
-  { allocation, reason }: Decision & { kind: 'run' | 'probe' },
+  { allocation, reason, spendLimitMs }: Decision & { kind: 'run' | 'probe' },
 ): Promise<RoundPlan> {
   const { store, platform } = engine;
   const { job, program, recipeBody } = context;
@@ -67,7 +67,7 @@ export async function planOf(
     },
     reproducibility: job.reproducibility ?? (platform.uniformCpus ? 'bits' : 'values'),
     reason,
-    ...defined({ keepStep: await keptStep(store, question, question.earlyStopping) }),
+    ...defined({ spendLimitMs, keepStep: await keptStep(store, question, question.earlyStopping) }),
     ...(program.python && { python: program.python }),
     ...(option.usdPerHour > 0 && { exchangeUsdPerHour: option.usdPerHour }),
   };

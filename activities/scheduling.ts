@@ -2,6 +2,7 @@ import { names } from '../contracts/names';
 import { RoundPlan, type Round } from '../contracts/round';
 import type { Decision } from '../contracts/scheduling';
 import { compactObservations, decideNext as decide } from '../scheduler';
+import { defined } from './defined';
 import type { EngineDependencies } from './dependencies';
 import { learntBefore } from './learnt';
 import { decodeRecord, encodeRecord, findRecord } from './records';
@@ -43,7 +44,7 @@ function promiseOf({ spentNanoUsd, nowMs }: NextQuestion, { prediction }: Decisi
     finishAtMsP95: Math.ceil(nowMs + prediction.remainingMs.p95),
   };
 }
-const roundOf = ({ run, track, recipe, round, first, last, allocation, reason, python, exchangeUsdPerHour }: RoundPlan): Round => ({
+const roundOf = ({ run, track, recipe, round, first, last, allocation, reason, python, exchangeUsdPerHour, spendLimitMs }: RoundPlan): Round => ({
   run,
   track,
   recipe,
@@ -53,5 +54,5 @@ const roundOf = ({ run, track, recipe, round, first, last, allocation, reason, p
   allocation,
   reason,
   ...(python && { python }),
-  ...(exchangeUsdPerHour !== undefined && { exchangeUsdPerHour }),
+  ...defined({ exchangeUsdPerHour, spendLimitMs }),
 });

@@ -56,11 +56,14 @@ export function createTrainingActivities(engine: EngineDependencies) {
       let trouble: Trouble | null = null;
       let slowest: Telemetry | null = null;
       let adopted = 0;
-      const fly = async (worker: number): Promise<TrainOutcome> => {
+      const fly = async (worker: number, spendLimitMs: number | undefined): Promise<TrainOutcome> => {
         const flight = { worker, sinceMs: nowMs() };
         flying.add(flight);
         try {
-          const assignment: Assignment = { storeUri: store.uri, run, track, round: round.round, worker, memoryMib };
+          const assignment: Assignment = {
+            ...{ storeUri: store.uri, run, track, round: round.round, worker, memoryMib },
+            ...(spendLimitMs !== undefined && { spendLimitMs }),
+          };
           const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib, round.python), assignment, TrainAnswer, unheard(worker)));
           bill = addBills(bill, outcome.bill);
           return outcome;
@@ -68,13 +71,14 @@ export function createTrainingActivities(engine: EngineDependencies) {
           flying.delete(flight);
         }
       };
-      const hedges = new Hedges((worker) => untilAccepted(() => fly(worker)));
+      const hedges = new Hedges((worker, spendLimitMs) => untilAccepted(() => fly(worker, spendLimitMs)));
       const driving = Promise.all(
         workers
           .filter((worker) => !done.has(worker))
           .map(async (worker) => {
             const turns = await driveWorkerTurns({
-              invoke: () => hedges.run(worker),
+              spendLimitMs: round.spendLimitMs,
+              invoke: (leftMs) => hedges.run(worker, leftMs),
               waitingFor: (slow) => hedges.waitedFor(slow),
               sleep,
               cut: async (why) => {

@@ -10,7 +10,7 @@ export class Hedges {
   readonly #hedged = new Set<number>();
   #late: Promise<Bill>[] = [];
 
-  constructor(private readonly invoke: (worker: number) => Promise<TrainOutcome>) {}
+  constructor(private readonly invoke: (worker: number, spendLimitMs: number | undefined) => Promise<TrainOutcome>) {}
 
   /** How many second copies were started. */
   get count(): number {
@@ -18,7 +18,7 @@ export class Hedges {
   }
 
   /** One invocation of a worker, or two that race. Answers that come first without an end only add their bills. */
-  run(worker: number): Promise<TrainOutcome> {
+  run(worker: number, spendLimitMs?: number): Promise<TrainOutcome> {
     return new Promise((resolve, reject) => {
       let running = 0;
       let answered = false;
@@ -26,7 +26,7 @@ export class Hedges {
       let last: TrainOutcome | undefined;
       const launch = () => {
         running++;
-        const billed = this.invoke(worker).then(
+        const billed = this.invoke(worker, spendLimitMs).then(
           (outcome) => {
             running--;
             if (answered) return outcome.bill;

@@ -36,6 +36,9 @@ export const rentBill = (usdPerHour: number, durationMs: number): Bill => ({
   storeNanoUsd: Math.ceil((usdPerHour * 1e9 * durationMs) / 3_600_000),
 });
 
+/** How long each worker of a round may run, all its invocations together, before it stops for the money's sake. */
+export const SpendLimitMs = z.number().positive();
+
 /** Spend by stage. */
 export const Ledger = z.partialRecord(Stage, Bill);
 export type Ledger = z.output<typeof Ledger>;

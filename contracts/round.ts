@@ -4,7 +4,7 @@ import { Compression } from './compression';
 import { PrepareAnswer, PythonRuntime } from './functions';
 import { BatchSchedule } from './batch-size';
 import { Job } from './job';
-import { Bill } from './money';
+import { Bill, SpendLimitMs } from './money';
 import { Optimizer, WeightAverage } from './optimizer';
 import { Schedule } from './schedule';
 import { LocalSteps, Topology } from './synchronization';
@@ -88,6 +88,8 @@ export const RoundPlan = z.object({
   keepStep: Step.optional(),
   /** Rent of the exchange while the round runs; left out: none. */
   exchangeUsdPerHour: z.number().positive().optional(),
+  /** How long each worker may run before the round ends for the money's sake; left out: no money is limited. */
+  spendLimitMs: SpendLimitMs.optional(),
   /** What its functions run on, where the program is Python code. */
   python: PythonRuntime.optional(),
 });
@@ -110,6 +112,7 @@ export const Round = z.object({
   python: PythonRuntime.optional(),
   /** Rent of the exchange while the round runs; left out: none. */
   exchangeUsdPerHour: z.number().positive().optional(),
+  spendLimitMs: SpendLimitMs.optional(),
 });
 export type Round = z.output<typeof Round>;
 
@@ -138,6 +141,8 @@ export const WorkerTurn = z.object({
   worker: z.int(),
   memoryMib: z.int(),
   python: PythonRuntime.optional(),
+  /** What is left to this worker of its round's `spendLimitMs`. */
+  spendLimitMs: SpendLimitMs.optional(),
 });
 export type WorkerTurn = z.output<typeof WorkerTurn>;
 
@@ -175,6 +180,8 @@ export const TrainAnswer = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('done'), step: Step, loss: z.number().nullable(), telemetry: Telemetry }),
   z.object({ kind: z.literal('superseded'), telemetry: Telemetry }),
   z.object({ kind: z.literal('reached'), step: Step, telemetry: Telemetry }),
+  /** It has run for as long as the round's money lasts: the round ends at its newest complete step. */
+  z.object({ kind: z.literal('spent'), step: Step, telemetry: Telemetry }),
   /** `slow`: the workers that make the first missing names. */
   z.object({
     kind: z.literal('waiting'),
@@ -198,6 +205,7 @@ export const TrainOutcome = z.discriminatedUnion('kind', [
     z.ZodObject<(typeof TrainAnswer.options)[1]['shape'] & { bill: typeof Bill }>,
     z.ZodObject<(typeof TrainAnswer.options)[2]['shape'] & { bill: typeof Bill }>,
     z.ZodObject<(typeof TrainAnswer.options)[3]['shape'] & { bill: typeof Bill }>,
+    z.ZodObject<(typeof TrainAnswer.options)[4]['shape'] & { bill: typeof Bill }>,
   ]),
   z.object({ kind: z.literal('crashed'), message: z.string(), bill: Bill }),
   z.object({ kind: z.literal('outOfMemory'), memoryMib: z.int(), bill: Bill }),

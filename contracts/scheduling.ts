@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Compression } from './compression';
 import { ExchangeKind, ExchangeOption } from './exchange';
 import { Minimize } from './goal';
+import { SpendLimitMs } from './money';
 import { Allocation } from './round';
 import { Topology } from './synchronization';
 
@@ -89,12 +90,17 @@ export type Learnt = z.output<typeof Learnt>;
 export const MicroSample = z.object({ memoryMib: z.int().min(1), samples: z.int().min(1), computeMs: z.number().positive(), peakRssMib: Ms });
 export type MicroSample = z.output<typeof MicroSample>;
 
+const ForbiddenShape = z.object({ workers: z.int().min(1), memoryMib: z.int().min(1), exchange: ExchangeKind.optional() });
+export type ForbiddenShape = z.output<typeof ForbiddenShape>;
+
 /** Learnt from failures: sizes that ran out of memory, worker counts that never got their slots, shapes too slow for one step. */
 export const Forbidden = z.object({
   memoryMibBelow: z.int().optional(),
   workersAbove: z.int().optional(),
   /** Functions of these shapes met the time limit before their first step was done: no shape with as few workers and as little memory is tried. */
-  tooSlow: z.array(z.object({ workers: z.int().min(1), memoryMib: z.int().min(1), exchange: ExchangeKind.optional() })).optional(),
+  tooSlow: z.array(ForbiddenShape).optional(),
+  /** Shapes whose first step used up the money of its round: not tried again while there are others. */
+  tooDear: z.array(ForbiddenShape).optional(),
 });
 export type Forbidden = z.output<typeof Forbidden>;
 
@@ -179,8 +185,8 @@ export type NearestGoals = z.output<typeof NearestGoals>;
 
 /** What to do next, and why, in one sentence that a person understands. */
 export const Decision = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('run'), allocation: Allocation, prediction: Prediction, reason: z.string() }),
-  z.object({ kind: z.literal('probe'), allocation: Allocation, prediction: Prediction, reason: z.string() }),
+  z.object({ kind: z.literal('run'), allocation: Allocation, prediction: Prediction, spendLimitMs: SpendLimitMs.optional(), reason: z.string() }),
+  z.object({ kind: z.literal('probe'), allocation: Allocation, prediction: Prediction, spendLimitMs: SpendLimitMs.optional(), reason: z.string() }),
   /** Nothing left to do in this phase: all steps are done, or another probe would teach too little. */
   z.object({ kind: z.literal('finish'), allocation: Allocation.optional(), prediction: Prediction.optional(), reason: z.string() }),
   z.object({ kind: z.literal('budgetExhausted'), reason: z.string(), nearest: NearestGoals }),

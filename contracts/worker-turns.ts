@@ -5,7 +5,7 @@ import type { Failure, Telemetry, TrainOutcome } from './round';
 /** Why a round is cut short. */
 export type Trouble =
   | { readonly kind: 'outOfMemory'; readonly memoryMib: number }
-  | { readonly kind: 'timedOut' | 'noSlots' | 'stopped' | 'deadline' }
+  | { readonly kind: 'timedOut' | 'noSlots' | 'stopped' | 'deadline' | 'spent' }
   | { readonly kind: 'failed'; readonly error: Failure };
 
 // Enough to ride out a few crashes and waits a round; a function that always fails must not be paid for ever.
@@ -19,7 +19,10 @@ export interface WorkerTurns {
   readonly telemetry: readonly Telemetry[];
 }
 export interface TurnsWorld {
-  readonly invoke: () => Promise<TrainOutcome>;
+  /** @param spendLimitMs  how long it may run for its money; undefined: no money is limited */
+  readonly invoke: (spendLimitMs: number | undefined) => Promise<TrainOutcome>;
+  /** For all its invocations together. */
+  readonly spendLimitMs?: number | undefined;
   readonly sleep: (ms: number) => Promise<unknown>;
   /** Told when this worker waits for others. */
   readonly waitingFor?: (workers: readonly number[]) => void;
@@ -31,12 +34,17 @@ export interface TurnsWorld {
  * Invokes one worker until its part of the round is durable, and adds up what every attempt cost. A workflow drives its
  * workers by it, and so does an activity that drives many: hence here, and pure.
  */
-export async function driveWorkerTurns({ invoke, sleep, waitingFor, cut }: TurnsWorld): Promise<WorkerTurns> {
+export async function driveWorkerTurns({ invoke, spendLimitMs = Infinity, sleep, waitingFor, cut }: TurnsWorld): Promise<WorkerTurns> {
   let bill = noBill;
   const telemetry: Telemetry[] = [];
   const seen = { crashes: 0, waits: 0, timeouts: 0 };
   for (let invocation = 0; invocation < MAX_INVOCATIONS; invocation++) {
-    const outcome = await invoke();
+    const leftMs = spendLimitMs - bill.billedMs;
+    if (leftMs <= 0) {
+      await cut({ kind: 'spent' });
+      return { bill, telemetry };
+    }
+    const outcome = await invoke(leftMs === Infinity ? undefined : leftMs);
     bill = addBills(bill, outcome.bill);
     if ('telemetry' in outcome) telemetry.push(outcome.telemetry);
     if (outcome.kind === 'done' || outcome.kind === 'superseded') return { bill, telemetry };
@@ -60,6 +68,8 @@ function troubleOf(
   switch (outcome.kind) {
     case 'reached':
       return null;
+    case 'spent':
+      return { kind: 'spent' };
     case 'waiting':
       return ++seen.waits > MAX_WAITS ? { kind: 'noSlots' } : null;
     case 'crashed':

@@ -1,4 +1,4 @@
-import type { DecisionInput } from '../contracts/scheduling';
+import type { DecisionInput, ForbiddenShape } from '../contracts/scheduling';
 import { KNEE_MEMORY_SHARE, MAX_VCPUS, MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
 import { exchangesOf } from './exchanges';
 import { estimatedMemoryMib, mostWorkers, type Shape } from './model/workload';
@@ -31,10 +31,13 @@ export function candidatesOf(input: DecisionInput): Shape[] {
       }
     }
   }
-  return shapes;
+  const affordable = shapes.filter((shape) => !forbidden.tooDear?.some((dear) => isSame(shape, dear)));
+  return affordable.length > 0 ? affordable : shapes;
 }
+const isSame = (shape: Shape, dear: ForbiddenShape): boolean =>
+  shape.workers === dear.workers && shape.memoryMib === dear.memoryMib && (dear.exchange === undefined || shape.exchange === dear.exchange);
 
-const isSmaller = (shape: Shape, slow: Shape): boolean =>
+const isSmaller = (shape: Shape, slow: ForbiddenShape): boolean =>
   shape.workers <= slow.workers && shape.memoryMib <= slow.memoryMib && (slow.exchange === undefined || shape.exchange === slow.exchange);
 
 function memorySizes({ bounds, current }: DecisionInput): number[] {

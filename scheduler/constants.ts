@@ -57,6 +57,10 @@ export const LEAST_VIOLATION_SLACK = 1.1;
 export const RESCUE_FACTOR = 2;
 /** A round may cost this many times its p95 before a limit of money is passed: the world may change in it, and it is billed before anybody knows. Source: docs/decisions/0101. */
 export const ROUND_OVERRUN = 4;
+/** A round that has cost so many times its p95 stops by itself, where that is more than its share of what is left. Source: docs/decisions/0126. */
+export const ROUND_STOP = 2;
+/** Kept back of what is left: functions look once a second, and finish the gradient that they are at. */
+export const SPEND_SHARE = 0.95;
 /** Source: rules, section 5, rules 1 and 7. */
 export const PROBE_MIN_GAIN = 0.01;
 export const PROBE_SPEND_SHARE = 0.1;

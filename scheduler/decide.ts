@@ -12,15 +12,14 @@ import {
   PROBE_MIN_STEPS,
   PROBE_SPEND_SHARE,
   REFUSE_FEASIBILITY,
-  RESCUE_FACTOR,
-  ROUND_OVERRUN,
   SHORTEST_ROUND_MS,
 } from './constants';
 import { followDrifts } from './drift';
 import { nameExchanges } from './exchanges';
 import { planContextOf, planOf, withSteps, type Plan } from './plan';
 import { bindingTerm, explainProbe, explainRun } from './reason';
-import { formatCount, formatDuration, formatMib, formatShape, formatUsd } from './words';
+import { fitSpend, spendLimitMs } from './spending';
+import { formatDuration, formatMib, formatShape } from './words';
 
 /** Refusing is for the beginning: later the work done is worth more than the promise broken. */
 const REFUSE_UNTIL_SHARE = 0.1;
@@ -29,7 +28,7 @@ const REFUSE_UNTIL_ROUNDS = 2;
 /**
  * What to do next. Pure: the same input gives the same decision.
  * Invariants: (1) an allocation respects every bound, lane and core; (2) the p95 of the next round's cost fits what is
- * left of the budget; (3) a round never passes the last step.
+ * left of the budget, and workers that keep its `spendLimitMs` cost no more than that; (3) a round never passes the last step.
  * @throws {SmltError} `InvalidSpec` when an observation or a bound is not valid
  */
 export function decideNext(request: DecisionRequest): Decision {
@@ -63,18 +62,18 @@ export function decideNext(request: DecisionRequest): Decision {
     if (probe.kind === 'finish') return { kind: 'finish', allocation: target.allocation, prediction: target.prediction, reason: probe.reason };
     const affordable = fitSpend(probe.plan, plans, input, nearest);
     if ('kind' in affordable) return affordable;
-    return { kind: 'probe', allocation: affordable.allocation, prediction: affordable.prediction, reason: probe.reason };
+    return { kind: 'probe', ...roundOf(affordable, input), reason: probe.reason };
   }
   const current = plans.find((plan) => input.current && sameShape(plan.allocation, input.current));
   const chosen = current && !worthSwitching(current, target, input.switches, isNewPhase(input)) ? current : target;
   const affordable = fitSpend(withDeadline(chosen, input), plans, input, nearest);
   if ('kind' in affordable) return affordable;
-  return {
-    kind: 'run',
-    allocation: affordable.allocation,
-    prediction: affordable.prediction,
-    reason: explainRun(affordable, plans, all, input, drift),
-  };
+  return { kind: 'run', ...roundOf(affordable, input), reason: explainRun(affordable, plans, all, input, drift) };
+}
+
+function roundOf(plan: Plan, input: DecisionInput) {
+  const limitMs = spendLimitMs(plan, input);
+  return { allocation: plan.allocation, prediction: plan.prediction, ...(limitMs !== undefined && { spendLimitMs: limitMs }) };
 }
 
 /** A goal out of reach is said once something has been seen, before much is spent. */
@@ -172,40 +171,6 @@ function withDeadline(plan: Plan, { goal, nowMs }: DecisionInput): Plan {
   if (goal.deadlineAtMs === undefined) return plan;
   const most = Math.max(1, Math.floor((goal.deadlineAtMs - nowMs) / plan.stepMs));
   return most < plan.allocation.steps ? withSteps(plan, most) : plan;
-}
-
-/** The hard guard: a shorter round, then a cheaper allocation, then the end. */
-function fitSpend(plan: Plan, plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): Plan | Decision {
-  const { goal, spentNanoUsd, reservedNanoUsd, remainingSteps, accepted } = input;
-  const budgetRest = goal.budgetNanoUsd === undefined ? Infinity : goal.budgetNanoUsd - spentNanoUsd - reservedNanoUsd;
-  const consentRest = accepted === undefined ? Infinity : RESCUE_FACTOR * accepted.totalNanoUsdP95 - spentNanoUsd;
-  const restNanoUsd = Math.min(budgetRest, consentRest);
-  if (restNanoUsd === Infinity) return plan;
-  const fitting = (each: Plan): Plan | undefined => {
-    // One nano-dollar for rounding up.
-    const stepsFor = (nanoUsd: number) => Math.floor((nanoUsd - each.roundFixedNanoUsdP95 - 1) / each.stepNanoUsdP95);
-    if (stepsFor(restNanoUsd) < 1) return undefined;
-    return withSteps(each, Math.min(each.allocation.steps, Math.max(1, stepsFor(restNanoUsd / ROUND_OVERRUN))));
-  };
-  const fits = fitting(plan);
-  if (fits) return fits;
-  const cheaper = plans.flatMap((each) => fitting(each) ?? []);
-  if (cheaper.length > 0) return cheaper.reduce((a, b) => (b.prediction.remainingNanoUsd.p50 < a.prediction.remainingNanoUsd.p50 ? b : a));
-  const least = Math.min(...plans.map((each) => each.roundFixedNanoUsdP95 + each.stepNanoUsdP95));
-  const next = `the cheapest next step may cost ${formatUsd(least)}; ${formatCount(remainingSteps, 'step')} to go`;
-  if (consentRest < budgetRest) {
-    return {
-      kind: 'infeasibleGoal',
-      reason: `The run has cost ${formatUsd(spentNanoUsd)}, and ${RESCUE_FACTOR} times the plan it started with is ${formatUsd(RESCUE_FACTOR * accepted!.totalNanoUsdP95)}: ${next}. Set the goal anew to go on.`,
-      nearest,
-    };
-  }
-  const kept = reservedNanoUsd > 0 ? ` beside ${formatUsd(reservedNanoUsd)} kept for later stages` : '';
-  return {
-    kind: 'budgetExhausted',
-    reason: `${formatUsd(Math.max(0, restNanoUsd))} of the budget of ${formatUsd(goal.budgetNanoUsd!)} is left${kept}, and ${next}.`,
-    nearest,
-  };
 }
 
 function whyNoCandidate(input: DecisionInput): string {

@@ -106,8 +106,9 @@ export function followDrifts(observations: readonly Observation[]): { observatio
 
 const moved = (observation: Observation, { computeRatio, syncRatio }: Drift, seenAt: Observation): Observation => {
   const { compute, sync } = observation.movedSince ?? { compute: 1, sync: 1 };
-  // What happened to one exchange tells nothing of another.
-  const isSameExchange = observation.allocation.exchange === seenAt.allocation.exchange;
+  // What happened to one exchange tells nothing of another, and a worker alone has none: what it waits for is itself.
+  const isSameExchange =
+    observation.allocation.exchange === seenAt.allocation.exchange && (seenAt.allocation.workers > 1 || observation.allocation.workers === 1);
   return {
     ...observation,
     movedSince: { compute: compute * movedRatio(computeRatio), sync: isSameExchange ? sync * movedRatio(syncRatio) : sync },

@@ -27,6 +27,8 @@ const ROUND_NOISE = 0.1;
 const PUTS_PER_TURN = 2;
 const REFERENCE_GB = 1_769 / 1_024;
 
+/** One worker's turn in a round: its invocation, and what it leaves in the object store. */
+export const turnRequestsNanoUsd = ({ usdPerRequest, usdPerPut }: Prices): number => (usdPerRequest + PUTS_PER_TURN * usdPerPut) * 1e9;
 export const nanoUsdPerMs = (memoryMib: number, prices: Prices): number => (memoryMib / 1_024) * prices.usdPerGbSecond * 1e6;
 
 /** @param coldStartMs  measured for this program, where a usual cold start would be far off */
@@ -38,7 +40,7 @@ export function fitOverheads(workload: Workload, observations: readonly Observat
     done.map(({ wallMs, orchestrationMs, initMs, steps, stepMs }) => ({ x: steps * stepMs, y: Math.max(0, wallMs - orchestrationMs - initMs) })),
     TURN_MS,
   );
-  const turnPrior = TURN_MS * REFERENCE_GB * prices.usdPerGbSecond * 1e6 + (prices.usdPerRequest + PUTS_PER_TURN * prices.usdPerPut) * 1e9;
+  const turnPrior = TURN_MS * REFERENCE_GB * prices.usdPerGbSecond * 1e6 + turnRequestsNanoUsd(prices);
   const [turnNanoUsd, billedStretch] = fitLine(
     done.map(({ allocation, billedNanoUsd, initMs, steps, stepMs }) => {
       const perMs = nanoUsdPerMs(allocation.memoryMib, prices);

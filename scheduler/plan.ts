@@ -19,7 +19,7 @@ import { laterPhasesOf, nothing, sum, type Amounts, type Later } from './later-p
 import { fitPerformance, type PerformanceModel } from './model/performance';
 import { exchangeNanoUsd, rentNanoUsdPerMs, workloadOf, type Shape, type Workload } from './model/workload';
 import { normalCdf, Z95 } from './normal';
-import { fitOverheads, nanoUsdPerMs, type Overheads } from './overheads';
+import { fitOverheads, nanoUsdPerMs, turnRequestsNanoUsd, type Overheads } from './overheads';
 import { stepsPerRound } from './rounds';
 
 /** What is left of each limit; absent where the goal names none. */
@@ -38,6 +38,8 @@ export interface Plan {
   /** One step's p95 in nano-dollars, and a round's part that does not grow with steps. */
   readonly stepNanoUsdP95: number;
   readonly roundFixedNanoUsdP95: number;
+  /** Prices of the round: of a ms of all its workers, and beside it of a step's and of the round's requests and start. */
+  readonly rates: { readonly nanoUsdPerMs: number; readonly stepNanoUsd: number; readonly roundNanoUsd: number };
   readonly stepMs: number;
   readonly stepNanoUsd: number;
   /** What it costs to begin with this allocation; 0 for the current one. */
@@ -115,6 +117,11 @@ export function planOf(shape: Shape, context: PlanContext): Plan {
     limits,
     stepNanoUsdP95,
     roundFixedNanoUsdP95,
+    rates: {
+      nanoUsdPerMs: workers * perMs + rentPerMs,
+      stepNanoUsd: requestsNanoUsd,
+      roundNanoUsd: workers * turnRequestsNanoUsd(prices) + start.fixedNanoUsd,
+    },
     stepMs: predicted.stepMs,
     stepNanoUsd: timedNanoUsd + requestsNanoUsd,
     startMs: start.fixedMs,

@@ -9,8 +9,9 @@ export function forbiddenAfter(
   trouble: Trouble,
   { first, allocation: { workers, memoryMib, exchange } }: Round,
   committedStep: number,
-  { tooSlow = [] }: Forbidden,
+  { tooSlow = [], tooDear = [] }: Forbidden,
 ): Forbidden {
+  const shape = { workers, memoryMib, ...(exchange && { exchange }) };
   switch (trouble.kind) {
     case 'outOfMemory':
       return { memoryMibBelow: trouble.memoryMib + 1 };
@@ -18,7 +19,9 @@ export function forbiddenAfter(
       return { workersAbove: Math.max(1, Math.floor(workers / 2)) };
     case 'timedOut':
       // With a step done, its observation tells how slow the shape is.
-      return committedStep > first ? {} : { tooSlow: [...tooSlow, { workers, memoryMib, ...(exchange && { exchange }) }] };
+      return committedStep > first ? {} : { tooSlow: [...tooSlow, shape] };
+    case 'spent':
+      return committedStep > first ? {} : { tooDear: [...tooDear, shape] };
     default:
       return {};
   }

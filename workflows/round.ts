@@ -39,12 +39,14 @@ export async function driveRound(round: Round, stopRequested: () => boolean, dea
   const watching = cutOnStop({ done: () => !driving, stopRequested, deadlineInMs, cut });
   const { workers } = round.allocation;
   const size = chunkOf(workers);
-  const hedges = new Hedges((worker) => invokeWorker(round, worker));
+  const { spendLimitMs } = round;
+  const hedges = new Hedges((worker, leftMs) => invokeWorker(round, worker, leftMs));
   const driven = await Promise.all(
     workers <= CHUNK_WORKERS
       ? Array.from({ length: workers }, (_, worker) =>
           driveWorkerTurns({
-            invoke: () => hedges.run(worker),
+            spendLimitMs,
+            invoke: (leftMs) => hedges.run(worker, leftMs),
             waitingFor: (slow) => hedges.waitedFor(slow),
             sleep: (ms) => sleep(ms),
             cut,
@@ -89,9 +91,10 @@ async function cutOnStop({
 }
 
 /** One invocation of a worker, as an activity of its own. */
-function invokeWorker({ run, track, round, first, last, allocation, python }: Round, worker: number): Promise<TrainOutcome> {
+function invokeWorker({ run, track, round, first, last, allocation, python }: Round, worker: number, spendLimitMs?: number): Promise<TrainOutcome> {
   const summary = `${track}: worker ${worker + 1} of ${allocation.workers}, steps ${first} to ${last}`;
-  return invokeTrainer.executeWithOptions({ summary }, [{ run, track, round, worker, memoryMib: allocation.memoryMib, ...(python && { python }) }]);
+  const turn = { run, track, round, worker, memoryMib: allocation.memoryMib, ...(python && { python }) };
+  return invokeTrainer.executeWithOptions({ summary }, [{ ...turn, ...(spendLimitMs !== undefined && { spendLimitMs }) }]);
 }
 
 async function driveWorkers(round: Round, start: number, end: number, cut: Cut): Promise<Driven> {

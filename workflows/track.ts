@@ -227,6 +227,7 @@ function endOf(trouble: Trouble, bill: Bill): End | null {
     case 'outOfMemory':
     case 'timedOut':
     case 'noSlots':
+    case 'spent':
       return null;
   }
 }

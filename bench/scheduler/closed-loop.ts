@@ -1,5 +1,5 @@
 // Whole jobs: micro-probe, looks, run, plans made anew after every round; limits count everything since submission.
-import type { ObservationInput } from '../../contracts/scheduling';
+import type { DecisionRequest, ObservationInput } from '../../contracts/scheduling';
 import { compactObservations, decideNext, followDrifts, parseObservations } from '../../scheduler';
 import { microProbeCost, observe, type Job, type Phase, type Shock } from './job';
 import type { Weather } from './weather';
@@ -47,6 +47,7 @@ export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): Cl
   let alarms = 0;
   let accepted: { totalNanoUsdP95: number; finishAtMsP95: number } | undefined;
   let current: ObservationInput['allocation'] | undefined;
+  let forbidden: DecisionRequest['forbidden'] = {};
   for (let round = 0; round < MOST_ROUNDS && stepsDone < job.steps; round += 1) {
     const ahead = phasesFrom(job.phases, stepsDone);
     const { batchSize, steps: phaseSteps } = ahead[0]!;
@@ -63,6 +64,7 @@ export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): Cl
       stepsDone,
       remainingSteps: job.steps - stepsDone,
       switches: Math.min(12, switches),
+      forbidden,
       ...(accepted ? { accepted } : {}),
       ...(current ? { current } : {}),
     });
@@ -81,11 +83,13 @@ export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): Cl
     const steps = Math.min(allocation.steps, phaseSteps, stepsDone < half ? half - stepsDone : Infinity);
     const now = weather?.shockAt(stepsDone / job.steps) ?? (stepsDone < half ? CALM : shock);
     const calm = observe(job, { ...allocation, steps }, { round, cold: changes || current === undefined, shock: now, batchSize });
-    const seen = weather?.disturb(calm) ?? calm;
+    const seen = stopped(weather?.disturb(calm) ?? calm, decision.spendLimitMs);
+    if (seen.steps === 0 && decision.spendLimitMs !== undefined && seen.wallMs === decision.spendLimitMs)
+      forbidden = { ...forbidden, tooDear: [...(forbidden.tooDear ?? []), allocation] };
     if (phase === 'profile') looks += 1;
     // Carried observations have their drifts marked already: what is found now is new.
     if (followDrifts(parseObservations([...observations, seen])).newest) alarms += 1;
-    observations = compactObservations([...observations, seen]);
+    if (seen.steps > 0) observations = compactObservations([...observations, seen]);
     nowMs += seen.wallMs;
     spentNanoUsd += seen.billedNanoUsd;
     stepsDone += seen.steps;
@@ -103,6 +107,14 @@ export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): Cl
     consentUse: accepted === undefined ? 0 : spentNanoUsd / (2 * accepted.totalNanoUsdP95),
     budgetUse: wholeGoal.budgetNanoUsd === undefined ? 0 : spentNanoUsd / wholeGoal.budgetNanoUsd,
   };
+}
+
+/** Workers whose money is used up end the round where the next step would not fit, or in the middle of its first. */
+function stopped(seen: ObservationInput, limitMs = Infinity): ObservationInput {
+  if (seen.wallMs <= limitMs) return seen;
+  const steps = Math.floor((seen.steps * limitMs) / seen.wallMs);
+  const share = steps > 0 ? steps / seen.steps : limitMs / seen.wallMs;
+  return { ...seen, steps, wallMs: steps > 0 ? seen.wallMs * share : limitMs, billedNanoUsd: Math.ceil(seen.billedNanoUsd * share) };
 }
 
 /** The least objective with one shape before the event and one after it. */

@@ -56,7 +56,7 @@ export async function awaitDurable(turn: Turn, computed: boolean): Promise<void>
         pauseMs = firstPauseMs;
       }
       missing = still;
-      await turn.lookForManifest();
+      await turn.lookForEnd();
       if (performance.now() - quietSinceMs >= Math.max(times.waitMs, 2 * turn.meter.medianStepMs)) {
         await lookAround(turn, computed ? last - 1 : last, computed || layout.alone ? layout.published(last) : layout.ownValues(last));
         quietSinceMs = performance.now();

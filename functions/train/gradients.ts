@@ -76,7 +76,7 @@ export class LaneWork {
     const states = this.#states.begin(step);
     let handedOn: Promise<void> = Promise.resolve();
     for (let lane = start; lane < end; lane++) {
-      await this.turn.lookForManifest(); // a lane of a large model may take seconds
+      await this.turn.lookForEnd(); // a lane of a large model may take seconds
       const vector = this.#sums.take();
       await this.#shares.compute(step, lane, vector);
       states?.select(lane, vector, this.#batches[lane]!);

@@ -45,7 +45,7 @@ export async function trainRound(world: World, assignment: Assignment, context: 
     const data = await openData(world, plan);
     const samples = await data.load([laneSpan(data.manifest.samples, plan.recipeBody.lanes, layout.lanes)]);
     const hostClass = await world.compute.cpuClass();
-    const turn = new Turn(layout, exchange, store, workspace, samples, meter, context);
+    const turn = new Turn(layout, exchange, store, workspace, samples, meter, context, assignment.spendLimitMs);
     meter.enter('other');
 
     const outcome = await roundOf(turn, data.manifest.samples);
@@ -87,6 +87,8 @@ async function roundOf(turn: Turn, dataSamples: number): Promise<Outcome> {
           break;
         case 'superseded':
           return { kind: 'superseded' };
+        case 'spent':
+          return { kind: 'spent', step: turn.furthest };
         case 'waiting':
           return {
             kind: 'waiting',
@@ -106,12 +108,13 @@ async function goOn(turn: Turn, steps: Steps, sweep: Sweep): Promise<Outcome> {
   if (where.kind === 'done') return done(turn);
   const computes = where.step < plan.last;
   for (let { step } = where; step < plan.last; step++) {
-    // The first step is always tried: without it a short time limit would mean no progress at all.
-    if (meter.steps > 0 && turn.nearLimit('step')) {
+    // The first step is always tried: without it a short limit would mean no progress at all.
+    const isSpent = turn.isSpent('step');
+    if (meter.steps > 0 && (isSpent || turn.nearLimit('step'))) {
       await steps.leaveBehind(step, 'now');
-      return { kind: 'reached', step };
+      return { kind: isSpent ? 'spent' : 'reached', step };
     }
-    await turn.lookForManifest();
+    await turn.lookForEnd();
     const startedAtMs = performance.now();
     await steps.run(step);
     turn.reachedStep(step + 1);

@@ -69,7 +69,7 @@ export class LaneStates {
     while (from > first && !heldBack(this.turn, from)) from--;
     if (!heldBack(this.turn, from)) await this.turn.meter.during('download', () => this.#loadStart());
     for (; from < step; from++) {
-      await this.turn.lookForManifest();
+      await this.turn.lookForEnd();
       if (!(await goOn(from))) return false;
     }
     return true;

@@ -34,7 +34,7 @@ export async function allDurable({ layout, store, plan }: Turn): Promise<boolean
 export async function resolve(turn: Turn, recall: (step: number) => Promise<boolean>): Promise<{ kind: 'done' } | { kind: 'at'; step: number }> {
   const { layout, exchange, plan } = turn;
   for (let missed: unknown; ;) {
-    await turn.lookForManifest('now');
+    await turn.lookForEnd('now');
     if (await allDurable(turn)) return { kind: 'done' };
     const step = (await findNewest(exchange, layout, plan.first)) ?? plan.first;
     try {

@@ -13,7 +13,7 @@ export class Detour {
   constructor(
     readonly to:
       | { readonly kind: 'resolve' }
-      | { readonly kind: 'superseded' }
+      | { readonly kind: 'superseded' | 'spent' }
       | { readonly kind: 'waiting'; readonly step: number; readonly missing: readonly string[] },
   ) {}
 }
@@ -36,6 +36,7 @@ export class Turn {
     readonly samples: Samples,
     readonly meter: Meter,
     private readonly context: Context,
+    private readonly spendLimitMs = Infinity,
   ) {}
 
   get plan(): RoundPlan {
@@ -63,8 +64,18 @@ export class Turn {
     return this.context.getRemainingTimeInMillis() < Math.max(this.plan.times.marginMs, wanted);
   }
 
-  /** Lambda cannot stop an instance, so it looks by itself whether its round has ended: once a second, or at once where it must know. */
-  async lookForManifest(when: 'now' | 'nowAndThen' = 'nowAndThen'): Promise<void> {
+  /** Whether its money is used up, or would be after one more step: a budget is kept by whoever spends it. */
+  isSpent(after: 'now' | 'step' = 'now'): boolean {
+    const ranMs = performance.now() - this.meter.startedAt;
+    return ranMs + (after === 'step' ? this.meter.longestStepMs + this.checkpointMs : 0) > this.spendLimitMs;
+  }
+
+  /**
+   * Lambda cannot stop an instance, so it looks by itself whether it should end: its round has (once a second, or at once
+   * where it must know), or its money is used up.
+   */
+  async lookForEnd(when: 'now' | 'nowAndThen' = 'nowAndThen'): Promise<void> {
+    if (this.isSpent()) throw new Detour({ kind: 'spent' });
     const now = performance.now();
     if (when === 'nowAndThen' && now - this.#lookedAtMs < this.plan.times.lookMs) return;
     this.#lookedAtMs = now;

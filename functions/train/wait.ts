@@ -78,7 +78,7 @@ export class Arrivals {
         }
         const still = this.#missing(names);
         if (still.length === 0) continue;
-        await this.turn.lookForManifest();
+        await this.turn.lookForEnd();
         if (performance.now() - quietSinceMs >= longMs) {
           await lookAround(this.turn, step, published);
           quietSinceMs = performance.now();
@@ -166,7 +166,7 @@ export class Arrivals {
  * round's first is not asked), nobody is further, and the round has not ended. Anything else leads to resolve.
  */
 export async function lookAround(turn: Turn, step: number, published: readonly string[]): Promise<void> {
-  await turn.lookForManifest('now');
+  await turn.lookForEnd('now');
   const { layout, exchange, plan } = turn;
   const waitsOn =
     (await exchange.present(published)).every(Boolean) &&

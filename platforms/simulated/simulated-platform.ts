@@ -170,11 +170,11 @@ export class SimulatedPlatform implements FunctionPlatform {
   }
 
   async #train(payload: unknown, cold: boolean): Promise<TurnEnd> {
-    const { run, track, round, worker } = Assignment.parse(payload);
+    const { run, track, round, worker, spendLimitMs } = Assignment.parse(payload);
     const { objects } = this.#options;
     const key = names.manifest({ run, track }, round);
-    if ((await objects.head(key)) !== undefined) return (await this.#round(key, { run, track, round }, true)).join(worker, cold);
-    return (await this.#round(key, { run, track, round }, false)).join(worker, cold);
+    if ((await objects.head(key)) !== undefined) return (await this.#round(key, { run, track, round }, true)).join(worker, { cold, spendLimitMs });
+    return (await this.#round(key, { run, track, round }, false)).join(worker, { cold, spendLimitMs });
   }
 
   #round(key: string, { run, track, round }: { run: string; track: string; round: number }, decided: boolean): Promise<SimulatedRound> {

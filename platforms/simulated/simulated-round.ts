@@ -20,6 +20,8 @@ interface Turn {
   readonly initMs: number;
   readonly firstStep: number;
   readonly crashAtMs: number;
+  /** When its money is used up. */
+  readonly spentAtMs: number;
   readonly end: (outcome: TurnEnd) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -62,7 +64,7 @@ export class SimulatedRound {
   }
 
   /** Runs one worker's turn to its end. */
-  async join(worker: number, cold: boolean): Promise<TurnEnd> {
+  async join(worker: number, { cold, spendLimitMs = Infinity }: { cold: boolean; spendLimitMs?: number | undefined }): Promise<TurnEnd> {
     const { clock, model, memoryMib, gatherMs } = this.#options;
     const joinedAtMs = await clock.now();
     const initMs = cold ? model.initMs(worker) : 0;
@@ -75,7 +77,8 @@ export class SimulatedRound {
     }
     return new Promise<TurnEnd>((end, fail) => {
       const crashAtMs = joinedAtMs + model.crashAfterMs(worker, invocation);
-      this.#turns.add({ worker, caller: clock.caller(), joinedAtMs, initMs, firstStep: this.#step, crashAtMs, end, fail });
+      const spentAtMs = joinedAtMs + spendLimitMs;
+      this.#turns.add({ worker, caller: clock.caller(), joinedAtMs, initMs, firstStep: this.#step, crashAtMs, spentAtMs, end, fail });
       this.#here.set(worker, (this.#here.get(worker) ?? 0) + 1);
       this.#goOnWithin(gatherMs);
     });
@@ -117,18 +120,22 @@ export class SimulatedRound {
     const oldest = turns.reduce((one, other) => (other.joinedAtMs < one.joinedAtMs ? other : one));
     const limitAtMs = oldest.joinedAtMs + timeoutMs;
     const crashAtMs = Math.min(...turns.map((turn) => turn.crashAtMs));
+    const spentAtMs = Math.min(...turns.map((turn) => turn.spentAtMs));
     let endMs = nowMs + Math.max(...turns.map((turn) => turn.initMs));
     this.#ends = [];
     for (let step = this.#step; step < plan.last; step += 1) {
       const next = endMs + model.stepMs[step - plan.first]!;
-      if (next > limitAtMs - marginMs || next > crashAtMs) break;
+      if (next > limitAtMs - marginMs || next > crashAtMs || next > spentAtMs) break;
       this.#ends.push((endMs = next));
     }
     const complete = this.#step + this.#ends.length;
-    const crash = crashAtMs <= endMs + (model.stepMs[complete - plan.first] ?? 0) && complete < plan.last && crashAtMs < limitAtMs;
+    const nextMs = endMs + (model.stepMs[complete - plan.first] ?? 0);
+    const spent = complete < plan.last && nextMs > spentAtMs && spentAtMs < limitAtMs;
+    const crash = !spent && crashAtMs <= nextMs && complete < plan.last && crashAtMs < limitAtMs;
     // Whoever has done a step ends in time at its border; a first step that does not fit is tried until the limit.
-    const stuck = !crash && complete === oldest.firstStep && complete < plan.last;
-    const untilMs = crash ? Math.max(nowMs, crashAtMs) : stuck ? limitAtMs : endMs;
+    const stuck = !crash && !spent && complete === oldest.firstStep && complete < plan.last;
+    const spentMidStep = spent && this.#ends.length === 0;
+    const untilMs = crash || spentMidStep ? Math.max(nowMs, crash ? crashAtMs : spentAtMs) : stuck ? limitAtMs : endMs;
     await clock.sleep(untilMs - nowMs, new Set(turns.map((turn) => turn.caller)).size, this.#decided.signal);
     this.#step = this.#decided.signal.aborted ? this.stepAt(await clock.now()) : complete;
     this.#ends = [];
@@ -146,7 +153,7 @@ export class SimulatedRound {
       return this.#goOnWithin(callerIsHere ? Math.min(RETURN_MS, gatherMs) : gatherMs);
     }
     if (stuck) return this.#endAll((turn) => ({ kind: 'timedOut', initMs: turn.initMs }));
-    return this.#endAll((turn) => this.#answered(turn, { kind: 'reached', step: this.#step, telemetry: this.#telemetry(turn) }));
+    return this.#endAll((turn) => this.#answered(turn, { kind: spent ? 'spent' : 'reached', step: this.#step, telemetry: this.#telemetry(turn) }));
   }
 
   /** Somebody never came: as in the real step, the others wait for a while and then free their slots. */

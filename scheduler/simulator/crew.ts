@@ -14,6 +14,8 @@ export class Crew {
   readonly doing: Int8Array;
   /** How often it was invoked in this round; what is due for an earlier invocation means nothing. */
   readonly invocation: Int32Array;
+  /** Of its invocations in this round that have ended. */
+  readonly billedMs: Float64Array;
   /** Of the running invocation: when it began (-1: none runs), its instance, how much slower that is, and its steps. */
   readonly startMs: Float64Array;
   readonly serial: Int32Array;
@@ -37,6 +39,7 @@ export class Crew {
     this.doing = new Int8Array(size);
     this.invocation = new Int32Array(size);
     this.startMs = new Float64Array(size).fill(-1);
+    this.billedMs = new Float64Array(size);
     this.serial = new Int32Array(size);
     this.slowness = new Float64Array(size).fill(1);
     this.stepsOfInvocation = new Int32Array(size);

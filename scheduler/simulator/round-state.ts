@@ -29,15 +29,17 @@ export interface RoundOrder {
   readonly atMs: number;
   /** The round is cut at this moment, whatever is going on. */
   readonly stopAtMs: number;
+  /** How long each worker may run before the round ends for the money's sake. */
+  readonly spendLimitMs: number;
 }
-export type Trouble = 'outOfMemory' | 'timedOut' | 'stopped' | 'crashing';
+export type Trouble = 'outOfMemory' | 'timedOut' | 'stopped' | 'crashing' | 'spent';
 
-/** What is due for a worker: to be invoked, to be ready, to have computed, to send, to crash, to be at its time limit. */
-const types = ['ready', 'computed', 'move', 'invoke', 'crash', 'limit'] as const;
+/** What is due for a worker: to be invoked, to be ready, to have computed, to send, to crash, to be at its time limit, to have used its money up. */
+const types = ['ready', 'computed', 'move', 'invoke', 'crash', 'limit', 'spent'] as const;
 export type EventType = (typeof types)[number];
 /** An event is `worker * EVENT_BASE + type`. */
 const EVENT_BASE = 8;
-const CODE = { ready: 0, computed: 1, move: 2, invoke: 3, crash: 4, limit: 5 } as const satisfies Record<EventType, number>;
+const CODE = { ready: 0, computed: 1, move: 2, invoke: 3, crash: 4, limit: 5, spent: 6 } as const satisfies Record<EventType, number>;
 
 /** A round under way: what its invocations (`turns.ts`) and its steps (`steps.ts`) both change. */
 export class RoundState {

@@ -90,6 +90,9 @@ function next(state: RoundState, turns: Turns, steps: Steps): void {
       return turns.crash(worker);
     case 'limit':
       state.trouble = 'timedOut';
+      return;
+    case 'spent':
+      state.trouble = 'spent';
   }
 }
 

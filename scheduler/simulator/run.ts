@@ -179,6 +179,7 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
     const order = {
       ...{ workers: allocation.workers, memoryMib: allocation.memoryMib, firstStep: step, batchSize: batch.batchSize },
       ...{ steps: Math.min(allocation.steps, batch.endStep - step, job.totalSteps - step), stopAtMs: deadlineMs ?? Infinity, attempt: barren },
+      spendLimitMs: decision.spendLimitMs ?? Infinity,
       atMs: nowMs + world.orchestrationMs(allocation.workers) / 2,
     };
     const outcome = simulateRound(machinery, order, phasesOf(allocation.workers));
@@ -211,9 +212,10 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
     });
     if (outcome.trouble === 'crashing') return finished('failed', 'one worker crashed again and again in a round');
     if (outcome.trouble === 'outOfMemory') forbidden = { ...forbidden, memoryMibBelow: allocation.memoryMib + 1 };
-    if (outcome.trouble === 'timedOut' && steps === 0) {
+    if (steps === 0 && (outcome.trouble === 'timedOut' || outcome.trouble === 'spent')) {
       const { workers, memoryMib } = allocation;
-      forbidden = { ...forbidden, tooSlow: [...(forbidden.tooSlow ?? []), { workers, memoryMib }] };
+      const kind = outcome.trouble === 'spent' ? 'tooDear' : 'tooSlow';
+      forbidden = { ...forbidden, [kind]: [...(forbidden[kind] ?? []), { workers, memoryMib }] };
     }
     barren = steps > 0 ? 0 : barren + 1;
     if (outcome.trouble !== 'stopped' && barren > MOST_BARREN_ROUNDS) return finished('failed', `${barren} rounds in a row made no step`);

@@ -40,6 +40,10 @@ export class Steps {
     const done = crew.phases[worker]!;
     if (done === 0) {
       if (crew.steps[worker] === order.steps) return this.turns.end(worker);
+      if (this.turns.isSpent(worker)) {
+        this.state.trouble = 'spent';
+        return;
+      }
       if (this.turns.isNearLimit(worker)) return this.turns.restart(worker);
       return this.#compute(worker);
     }

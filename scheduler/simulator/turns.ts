@@ -57,6 +57,7 @@ export class Turns {
       if (crashMs < kind.limitMs) this.state.schedule('crash', worker, nowMs + crashMs);
     }
     if (kind.limitMs < Infinity) this.state.schedule('limit', worker, nowMs + kind.limitMs);
+    if (order.spendLimitMs < Infinity) this.state.schedule('spent', worker, Math.max(nowMs, nowMs + order.spendLimitMs - crew.billedMs[worker]!));
     if (faults.duplicates > 0 && draws.uniform('duplicate', worker, attempt) < faults.duplicates) {
       // The second copy finds that the first one has its place, and ends.
       counts.duplicates += 1;
@@ -81,6 +82,13 @@ export class Turns {
     const { limitMs } = machinery.world.workers;
     if (limitMs === Infinity || crew.stepsOfInvocation[worker] === 0) return false;
     return nowMs - crew.startMs[worker]! + 2 * crew.longestStepMs[worker]! + DRAIN_MS > limitMs;
+  }
+
+  /** Whether its money would be used up after one more step. */
+  isSpent(worker: number): boolean {
+    const { order, crew, nowMs } = this.state;
+    const ranMs = crew.billedMs[worker]! + nowMs - crew.startMs[worker]!;
+    return crew.stepsOfInvocation[worker]! > 0 && ranMs + crew.longestStepMs[worker]! > order.spendLimitMs;
   }
 
   restart(worker: number): void {
@@ -119,6 +127,7 @@ export class Turns {
     const { memoryMib } = order;
     machinery.ledger.add({ worker, memoryMib, startMs: crew.startMs[worker]!, endMs, ending });
     if (ending === 'done' || ending === 'reached' || ending === 'superseded') machinery.instances.giveBack(memoryMib, crew.serial[worker]!, endMs);
+    crew.billedMs[worker]! += endMs - crew.startMs[worker]!;
     crew.startMs[worker] = -1;
     crew.doing[worker] = doings.ended;
     crew.stepsOfInvocation[worker] = 0;

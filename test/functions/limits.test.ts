@@ -43,6 +43,24 @@ describe('a time limit', () => {
   });
 });
 
+describe('money that is used up', () => {
+  it('ends a turn wherever it is, and costs no bits', async () => {
+    const track = newTrack();
+    await track.round({ workers: 2, steps: STEPS, invocation: (_, attempt) => (attempt < 3 ? { spendLimitMs: 4 ** attempt } : {}) });
+    expect(kindsOf(track.answers)).toContain('spent');
+    expect(await track.weightsSha256()).toBe(yardstick);
+  });
+
+  it('ends a wait for others, long before it would be given up', async () => {
+    const track = newTrack();
+    const plan = await track.plan({ workers: 2, steps: STEPS });
+    const startedAtMs = performance.now();
+    expect(await track.invoke(plan, 0, { spendLimitMs: 300 })).toMatchObject({ kind: 'spent', step: 0 });
+    expect(performance.now() - startedAtMs).toBeGreaterThan(290);
+    expect(performance.now() - startedAtMs).toBeLessThan(2_500);
+  });
+});
+
 describe('a wait', () => {
   it('without news gives its slot free after giveUpMs', async () => {
     const slow = await Rig.open({ times: { waitMs: 30, giveUpMs: 200 } });

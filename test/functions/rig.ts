@@ -175,6 +175,7 @@ export class Rig {
 export interface Invocation {
   world?: World;
   remainingMs?: () => number;
+  spendLimitMs?: number;
 }
 export interface RoundOptions {
   workers: number;
@@ -292,9 +293,13 @@ export class Track {
     throw new Error(`worker ${worker} of round ${plan.round} does not come to an end`);
   }
 
-  invoke(plan: RoundPlan, worker: number, { world = this.rig.world, remainingMs = () => 900_000 }: Invocation = {}): Promise<TrainAnswer> {
+  invoke(
+    plan: RoundPlan,
+    worker: number,
+    { world = this.rig.world, remainingMs = () => 900_000, spendLimitMs }: Invocation = {},
+  ): Promise<TrainAnswer> {
     const { run, track, round } = plan;
-    const assignment: Assignment = { storeUri: this.rig.store.uri, run, track, round, worker, memoryMib: 512 };
+    const assignment: Assignment = { storeUri: this.rig.store.uri, run, track, round, worker, memoryMib: 512, spendLimitMs };
     return trainRound(world, assignment, { getRemainingTimeInMillis: remainingMs });
   }
 

@@ -167,6 +167,31 @@ describe('decideNext', () => {
     );
   });
 
+  it('lets functions run no longer than what is left of the budget pays for, however slow they become', () => {
+    fc.assert(
+      fc.property(request, (input) => {
+        const decision = decideNext(input);
+        if (decision.kind !== 'run' && decision.kind !== 'probe') return;
+        const rest = (input.goal.budgetNanoUsd ?? Infinity) - input.spentNanoUsd - input.reservedNanoUsd;
+        if (rest === Infinity) return expect(decision.spendLimitMs).toBeUndefined();
+        const { workers, memoryMib } = decision.allocation;
+        const nanoUsdPerMs = workers * (memoryMib / 1_024) * input.prices.usdPerGbSecond * 1e6;
+        expect(decision.spendLimitMs! * nanoUsdPerMs + workers * input.prices.usdPerRequest * 1e9).toBeLessThanOrEqual(rest);
+        // Long enough for a round that costs what it may.
+        expect(decision.spendLimitMs).toBeGreaterThan(decision.prediction.stepMs);
+      }),
+      { numRuns: 150, seed: 11 },
+    );
+  });
+
+  it('keeps clear of shapes whose first step used up the money of its round, as long as there are others', () => {
+    const { workers, memoryMib } = allocationOf(decideNext(digits()));
+    expect(allocationOf(decideNext(digits({ forbidden: { tooDear: [{ workers, memoryMib }] } })))).not.toMatchObject({ workers, memoryMib });
+    const bounds = { ...digits().bounds, minWorkers: workers, maxWorkers: workers, memoryMib };
+    const only = allocationOf(decideNext(digits({ bounds, forbidden: { tooDear: [{ workers, memoryMib }] } })));
+    expect(only).toMatchObject({ workers, memoryMib });
+  });
+
   it('decides the same for the same input, and leaves its input as it was', () => {
     fc.assert(
       fc.property(request, (input) => {

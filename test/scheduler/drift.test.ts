@@ -55,6 +55,21 @@ describe('drift', () => {
     expect(findDrift([...calm, slow, { ...slow, round: 9 }])).toMatchObject({ sinceRound: 8 });
   });
 
+  it('of a worker alone tells nothing of the exchange among several', () => {
+    // Its first rounds met stragglers, which it can only call waiting; then nothing holds it up any more.
+    const alone = { workers: 1, memoryMib: 1_769, steps: 100 };
+    const among = Observation.parse(playRound(allocation, twoCores, { round: 0, seed: 3, cold: false }));
+    const rest = Array.from({ length: 9 }, (_, i) => {
+      const calm = Observation.parse(playRound(alone, twoCores, { round: i + 1, seed: 3, cold: false }));
+      const heldUpMs = i < 3 ? calm.stepMs : 0;
+      return { ...calm, stepMs: calm.stepMs + heldUpMs, parts: { ...calm.parts!, waitMs: calm.parts!.waitMs + heldUpMs } };
+    });
+    const { observations, newest } = followDrifts([among, ...rest]);
+    expect(newest!.syncRatio).toBeLessThan(0.1);
+    expect(observations[0]!.movedSince!.sync).toBe(1);
+    expect(observations[1]!.movedSince!.sync).toBeLessThan(0.1);
+  });
+
   it('is followed once: marking what is marked changes nothing', () => {
     const { observations, newest } = followDrifts(rounds(3, 12, 8, 2));
     expect(newest!.sinceRound).toBe(8);

@@ -84,6 +84,16 @@ describe('a simulated run', () => {
     expect(poor.costNanoUsd.total - poor.costNanoUsd.exchange).toBeLessThanOrEqual(0.02e9);
   });
 
+  it('keeps its budget when a machine becomes fifty times slower in the middle of a round', () => {
+    const { world } = simulation();
+    const job = { goal: { minimize: 'time', budgetUsd: 0.02 }, totalSteps: 400 } as const;
+    const changes = [{ atMs: 20_000, compute: 50 }];
+    const run = simulateRun(simulation({ policy: undefined, job, world: { ...world, changes } }));
+    expect(run.rounds.some(({ trouble }) => trouble === 'spent')).toBe(true);
+    expect(['budgetExhausted', 'infeasibleGoal']).toContain(run.outcome);
+    expect(run.costNanoUsd.total - run.costNanoUsd.exchange).toBeLessThanOrEqual(0.02e9);
+  });
+
   it('writes down a crash’s lost work and pays for it', () => {
     const calm = simulateRun(simulation({ policy: always(8, 1_769, 100) }));
     const crashing = simulateRun(simulation({ policy: always(8, 1_769, 100), faults: { crashesPerHour: 20 } }));

@@ -139,6 +139,19 @@ testServer.describe('stages in virtual time', (serverPath) => {
     });
   });
 
+  it('keeps its budget when steps become ten times slower in the middle of it: functions stop when their money is used up', async () => {
+    const stepMs = (_: unknown, plan: { first: number }) => (plan.first >= 100 ? 10 : 1) * 20 * SECOND;
+    await engine.inWorld({ model: createModel({ stepMs, forwardFlopsPerSample: 1.25e9 }) }, async ({ run, platform }) => {
+      const allocation = { minWorkers: 4, maxWorkers: 4, memoryMib: 1_769, stepsPerRound: 100 };
+      const result = await run<TrackResult>('train', 'dear', { job: jobOf({ allocation, goal: { budgetUsd: 0.8 } }) });
+      expect(['budgetExhausted', 'infeasibleGoal']).toContain(result.outcome);
+      expect(result.step).toBeGreaterThan(100);
+      expect(totalNanoUsd(result.bill)).toBeLessThanOrEqual(0.8e9);
+      expect(totalNanoUsd(result.bill)).toBeGreaterThan(0.4e9);
+      expect(chargedOf([result.bill])).toEqual(sumOf(platform.bills));
+    });
+  });
+
   it('stops before the budget is passed, and goes on where it stopped once there is more', async () => {
     const training = { steps: 400 };
     const allocation = { minWorkers: 4, maxWorkers: 4, memoryMib: 1_769 };
