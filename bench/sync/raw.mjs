@@ -32,7 +32,7 @@ function parts(vector) {
 
 async function redisStore() {
   const { address } = parseRedisUri(uri);
-  const redis = await RespConnection.open({ ...address, connectTimeoutMs: 3_000, silenceMs: 60_000 });
+  const redis = await RespConnection.open({ ...address, connectTimeoutMs: 3_000, silenceMs: 600_000 });
   const key = (value, part) => `raw ${rank} ${value} ${part}`;
   return {
     write: (value, vector) => Promise.all(parts(vector).map((bytes, part) => redis.command(['SET', key(value, part), [bytes]]))),

@@ -21,7 +21,7 @@ function start(command, args, { env = process.env, stdout = 'pipe' } = {}) {
 
 /** A worker: 'ready' at its start; answers every line that it is told with one, and has a report after 'done'. */
 async function startWorker([command, args]) {
-  const child = start(command, args);
+  const child = start(command, args, { env: { ...process.env, NODE_NO_WARNINGS: '1' } });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const hear = async (wanted) => {
     const { value } = await lines.next();
@@ -34,7 +34,12 @@ async function startWorker([command, args]) {
       await hear(answer);
     },
     report: async () => JSON.parse((await lines.next()).value),
-    end: () => child.kill('SIGKILL'),
+    /** Until its memory is free for the next. */
+    end: () =>
+      new Promise((gone) => {
+        child.once('exit', gone);
+        child.kill('SIGKILL');
+      }),
   };
 }
 
@@ -42,10 +47,12 @@ async function startWorker([command, args]) {
 export async function startTeam(workers, commandOf) {
   const team = await Promise.all(Array.from({ length: workers }, (_, rank) => startWorker(commandOf(rank))));
   const everybody = (work) => Promise.all(team.map(work));
+  let number = 0;
   return {
     /** One synchronisation: the clock runs from the release of the gradients to the last worker's end. */
-    async round(number) {
-      await everybody((worker) => worker.tell(String(number), 'computed'));
+    async round() {
+      const name = String(number++);
+      await everybody((worker) => worker.tell(name, 'computed'));
       const startMs = performance.now();
       await everybody((worker) => worker.tell('go', 'done'));
       const ms = performance.now() - startMs;

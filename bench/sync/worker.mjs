@@ -17,6 +17,8 @@ const { takeWorkspace } = require('../../dist/functions/train/workspace.js');
 const [uri, ...rest] = process.argv.slice(2);
 const [rank, workers, floats] = rest.map(Number);
 const topology = rest[3];
+/** For 16 workers and hundreds of megabytes on two busy cores. */
+const PATIENCE_MS = 600_000;
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const cpuMs = () => {
   const { user, system } = process.cpuUsage();
@@ -61,7 +63,7 @@ const plan = {
   },
   cut: cutOf({ topology, lanes: workers, paramCount: floats, workers }),
   topology,
-  times: { waitMs: 60_000, giveUpMs: 60_000, lookMs: 1_000, marginMs: 0 },
+  times: { waitMs: PATIENCE_MS, giveUpMs: PATIENCE_MS, lookMs: 1_000, marginMs: 0 },
   reproducibility: 'bits',
 };
 const exchange = await openExchange(uri);
