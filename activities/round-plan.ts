@@ -29,8 +29,9 @@ export async function planOf(
   const { lanes } = recipeBody;
   const { paramCount, bufferCount } = program;
   const { exchange, option } = exchangeFor(engine, job, allocation);
-  const exchanged = { exchange: option.kind, shards: option.shards, topology, groups: fixed, compression, lanes, paramCount, bufferCount };
-  const groups = groupsFor(exchanged, allocation.workers);
+  const { workers, laneUnit } = allocation;
+  const exchanged = { exchange: option.kind, shards: option.shards, topology, groups: fixed, compression, lanes, laneUnit, paramCount, bufferCount };
+  const groups = groupsFor(exchanged, workers);
   const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
   // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
   const windowEnd = (Math.floor(step / LOSS_WINDOW) + 1) * LOSS_WINDOW;
@@ -54,7 +55,7 @@ export async function planOf(
     allocation: { ...allocation, steps: last - step },
     topology,
     ...(groups === undefined ? {} : { groups }),
-    cut: cutOf({ topology, lanes, paramCount, workers: allocation.workers }),
+    cut: cutOf({ topology, lanes, laneUnit, paramCount, workers }),
     start,
     dataUri: job.data.train,
     exchangeUri: exchange.uri,

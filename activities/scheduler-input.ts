@@ -1,5 +1,6 @@
 import { laterPhases, phaseAt } from '../contracts/batch-size';
 import { laneStateBytes } from '../contracts/compression';
+import { mostLanes } from '../contracts/cut';
 import { minimizeOf } from '../contracts/goal';
 import type { TrackContext } from '../contracts/round';
 import { mostRoundSteps } from '../contracts/round-length';
@@ -21,7 +22,7 @@ export function schedulerInput(engine: EngineDependencies, question: NextQuestio
   const minimize = minimizeOf(job.goal);
   const { limits, prices } = engine.platform;
   const minWorkers = job.allocation.minWorkers ?? 1;
-  const heldBackBytes = laneStateBytes(recipeBody.compression, program.paramCount, Math.ceil(recipeBody.lanes / minWorkers));
+  const heldBackBytes = laneStateBytes(recipeBody.compression, program.paramCount, mostLanes(recipeBody.lanes, minWorkers));
   const laneBytes = heldBackBytes + partBytes(recipeBody, program.paramCount);
   return {
     goal: { minimize, ...defined(grant) },

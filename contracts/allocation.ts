@@ -10,6 +10,8 @@ export const Allocation = z.object({
   exchange: ExchangeKind.optional(),
   /** Its servers, where there is more than one. */
   shards: z.int().min(2).optional(),
+  /** Their lanes are cut in units of so many, a power of two, which publishes less; left out: one by one. */
+  laneUnit: z.int().min(2).optional(),
 });
 export type Allocation = z.output<typeof Allocation>;
 
@@ -17,6 +19,6 @@ export type Allocation = z.output<typeof Allocation>;
 export type AllocationShape = Omit<Allocation, 'steps'>;
 
 /** The same text for allocations that differ in nothing but steps. */
-export const shapeKey = ({ workers, memoryMib, exchange, shards = 1 }: AllocationShape): string =>
-  `${workers}x${memoryMib}${exchange ? ` ${exchange}/${shards}` : ''}`;
+export const shapeKey = ({ workers, memoryMib, exchange, shards = 1, laneUnit }: AllocationShape): string =>
+  `${workers}x${memoryMib}${exchange ? ` ${exchange}/${shards}` : ''}${laneUnit ? ` by ${laneUnit}` : ''}`;
 export const sameShape = (a: AllocationShape, b: AllocationShape): boolean => shapeKey(a) === shapeKey(b);

@@ -1,6 +1,6 @@
 import { SmltError } from './errors';
 import { isReplicated, type Topology } from './synchronization';
-import { treeNodes } from './tree-nodes';
+import { isPowerOfTwo, treeNodes } from './tree-nodes';
 
 /*
  * Who does what. A cut never changes bits (lanes and ranges are fixed), only how much is sent and who waits.
@@ -10,16 +10,23 @@ import { treeNodes } from './tree-nodes';
  * Borders that give each worker its lanes: worker w drives [borders[w], borders[w + 1]).
  * Fewest lanes for the busiest worker first (it sets the pace), then fewest tree nodes (each is one published gradient),
  * then the most even; among equals the earlier workers take more.
+ * @param unit  a power of two: lanes are cut as if there were one for each so many of them. The busiest worker has up to
+ *   unit - 1 lanes more, and log2(unit) levels of the tree are never published
  */
-export function cutLanes(lanes: number, workers: number): number[] {
+export function cutLanes(lanes: number, workers: number, unit = 1): number[] {
   if (!Number.isInteger(workers) || workers < 1 || workers > lanes)
     throw new SmltError('InvalidSpec', `${workers} workers for ${lanes} lanes: expected 1 to ${lanes}; raise lanes to use more workers`);
-  const key = `${lanes} ${workers}`;
-  const known = cutsKnown.get(key) ?? bestLaneCut(lanes, workers);
+  const units = lanes / unit;
+  if (!isPowerOfTwo(unit) || units < workers)
+    throw new Error(`${workers} workers for ${lanes} lanes in units of ${unit}: expected a power of two, and a unit for each worker`);
+  const key = `${units} ${workers}`;
+  const known = cutsKnown.get(key) ?? bestLaneCut(units, workers);
   if (cutsKnown.size >= MOST_KNOWN) cutsKnown.clear();
   cutsKnown.set(key, known);
-  return [...known];
+  return known.map((border) => border * unit);
 }
+/** Lanes of the busiest worker of such a cut. */
+export const mostLanes = (lanes: number, workers: number, unit = 1): number => Math.min(lanes, unit * Math.ceil(lanes / unit / workers));
 /** A pure function's answers: among a thousand lanes one takes a second, and the scheduler asks again and again. */
 const cutsKnown = new Map<string, readonly number[]>();
 const MOST_KNOWN = 1_024;
@@ -93,13 +100,18 @@ export function cutRanges(paramCount: number, nodes: readonly number[], elements
   return [...borders, paramCount];
 }
 
+interface CutShape {
+  topology: Topology;
+  lanes: number;
+  laneUnit?: number | undefined;
+  paramCount: number;
+  workers: number;
+  blockElements?: number;
+}
 /** Who drives which lanes and owns which parameters in a round; all of them belong to one worker where the topology says so. */
-export function cutOf(shape: { topology: Topology; lanes: number; paramCount: number; workers: number; blockElements?: number }): {
-  laneBorders: number[];
-  rangeBorders: number[];
-} {
-  const { topology, lanes, paramCount, workers } = shape;
-  const laneBorders = cutLanes(lanes, workers);
+export function cutOf(shape: CutShape): { laneBorders: number[]; rangeBorders: number[] } {
+  const { topology, lanes, laneUnit, paramCount, workers } = shape;
+  const laneBorders = cutLanes(lanes, workers, laneUnit);
   if (topology === 'parameter-server') return { laneBorders, rangeBorders: [0, ...new Array<number>(workers).fill(paramCount)] };
   const nodesOf = (worker: number) => treeNodes({ start: laneBorders[worker]!, end: laneBorders[worker + 1]! }, lanes).length;
   const nodes = Array.from({ length: workers }, (_, worker) => (isReplicated(topology) ? 1 : nodesOf(worker)));

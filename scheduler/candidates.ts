@@ -1,7 +1,8 @@
 import type { DecisionInput, ForbiddenShape } from '../contracts/scheduling';
 import { KNEE_MEMORY_SHARE, MAX_VCPUS, MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
 import { exchangesOf } from './exchanges';
-import { estimatedMemoryMib, mostWorkers, type Shape } from './model/workload';
+import { laneUnitOf } from './lane-units';
+import { estimatedMemoryMib, mostWorkers, workloadOf, type Shape } from './model/workload';
 
 /** A program that threads speed up this much may use all the vCPUs there are. */
 const MANY_THREADS_SHARE = 0.1;
@@ -18,6 +19,7 @@ export function candidatesOf(input: DecisionInput): Shape[] {
   const roomy = Math.max(threads * MIB_PER_VCPU, (least * SAFE_MEMORY_SHARE) / KNEE_MEMORY_SHARE);
   const sizes = memorySizes(input).filter((memoryMib) => memoryMib >= least);
   const useful = sizes.filter((memoryMib, i) => i === 0 || sizes[i - 1]! < roomy || memoryMib === input.current?.memoryMib);
+  const workload = workloadOf(input);
   const shapes: Shape[] = [];
   for (const workers of [...counts].sort((a, b) => a - b)) {
     for (const memoryMib of useful) {
@@ -27,7 +29,9 @@ export function candidatesOf(input: DecisionInput): Shape[] {
       if (workers > fewest && coresUsed > bounds.totalCores + 1e-9) continue;
       for (const over of exchangesOf(input)) {
         const shape = { workers, memoryMib, ...over };
-        if (!forbidden.tooSlow?.some((slow) => isSmaller(shape, slow))) shapes.push(shape);
+        if (forbidden.tooSlow?.some((slow) => isSmaller(shape, slow))) continue;
+        const laneUnit = laneUnitOf(workload, shape);
+        shapes.push(laneUnit === undefined ? shape : { ...shape, laneUnit });
       }
     }
   }

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
 export const simulator = { ...require('../../dist/scheduler/simulator/index.js'), decideNext: require('../../dist/scheduler/decide.js').decideNext };
+export const { laneUnitOf } = require('../../dist/scheduler/lane-units.js');
 export const prices = require('../../dist/platforms/lambda/prices.js').listPrices.x64;
 const { simulateRun, smltPhases, baselinePhases, exchanges, fixed, lambdaWorld, machineWorkers, machineNetwork, machineTypes } = simulator;
 
@@ -43,7 +44,13 @@ export function runSmlt(work, { exchange = 'redis', topology = 'scatter-reduce',
   const made = worldOf(work, { exchange: exchanges[exchange], ...world });
   const step = { topology, compression, lanes: work.lanes, paramCount: work.paramCount, bufferCount: 0, slots: 2 };
   const job = { ...work.job, exchange, topology, compression };
-  return simulateRun({ world: made, seed, job, phases: (n) => smltPhases(step, n, made.exchange), ...(policy && { policy }) });
+  return simulateRun({
+    world: made,
+    seed,
+    job,
+    phases: (n, laneUnit) => smltPhases({ ...step, laneUnit }, n, made.exchange),
+    ...(policy && { policy }),
+  });
 }
 /** Another policy on smlt's own functions and exchange. It has no guards: limits are looked at afterwards. */
 export const runPolicy = (work, policy, options = {}) =>

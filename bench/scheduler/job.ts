@@ -83,7 +83,7 @@ export function jobOf(options: JobOptions): Job {
     const rounds = Math.ceil(stepsMs / ROUND_MS) + 20;
     const billedMs = stepsMs + (1 + restarts) * surface.coldStartMs + rounds * TURN_MS;
     const gbSeconds = (shape.workers * (shape.memoryMib / 1_024) * billedMs) / 1_000;
-    return gbSeconds * prices.usdPerGbSecond + rounds * shape.workers * prices.usdPerRequest + count * storeUsdPerStep(surface, shape.workers);
+    return gbSeconds * prices.usdPerGbSecond + rounds * shape.workers * prices.usdPerRequest + count * storeUsdPerStep(surface, shape);
   };
   const limitShare = 1.2 * 4 ** draw();
   const [limited, objective] = minimize === 'cost' ? [timeMs, costUsd] : [costUsd, timeMs];
@@ -96,9 +96,9 @@ export function jobOf(options: JobOptions): Job {
 }
 
 /** Only an object store charges by the request. */
-function storeUsdPerStep({ exchange, traffic }: Surface, workers: number): number {
+function storeUsdPerStep({ exchange, traffic }: Surface, { workers, laneUnit }: Shape): number {
   if (exchange !== 's3') return 0;
-  const { puts, gets } = traffic(workers);
+  const { puts, gets } = traffic(workers, laneUnit);
   return puts * prices.usdPerPut + gets * prices.usdPerGet;
 }
 
@@ -188,7 +188,7 @@ export function observe(
   const inFunctionMs = TURN_MS + initMs + allocation.steps * stepMs;
   const functionsUsd =
     allocation.workers * ((allocation.memoryMib / 1_024) * (Math.ceil(inFunctionMs) / 1_000) * prices.usdPerGbSecond + prices.usdPerRequest);
-  const storeUsd = allocation.steps * storeUsdPerStep(surface, allocation.workers);
+  const storeUsd = allocation.steps * storeUsdPerStep(surface, allocation);
   return {
     allocation,
     round,

@@ -1,6 +1,6 @@
 // True step times of made-up programs on made-up clouds. They are what the scheduler has to find out, so they do not have
 // its form: parts overlap, stragglers are order statistics, bandwidth and threads follow other powers, stores saturate.
-import { cutOf } from '../../contracts/cut';
+import { cutOf, mostLanes } from '../../contracts/cut';
 import { stepTraffic } from '../../contracts/step-traffic';
 import { uniformStream, normalFrom, type Uniform } from '../../scheduler/random';
 
@@ -11,6 +11,7 @@ export type Family = (typeof families)[number];
 export interface Shape {
   readonly workers: number;
   readonly memoryMib: number;
+  readonly laneUnit?: number | undefined;
 }
 export interface StepTime {
   readonly computeMs: number;
@@ -31,7 +32,7 @@ export interface Surface {
   readonly coldStartMs: number;
   /** @param samples  samples of the step over all workers; left out: the program's batch */
   step(shape: Shape, samples?: number): StepTime;
-  traffic(workers: number): Traffic;
+  traffic(workers: number, laneUnit?: number): Traffic;
   /** One micro-batch alone on one function: no barrier, no exchange. */
   microBatchMs(memoryMib: number, samples: number): number;
 }
@@ -63,10 +64,11 @@ export function surfaceOf(family: Family, seed: number): Surface {
   const saturatesAt = has('store saturation') ? between(draw, 12, 96) : Infinity;
   const field = family === 'wild' ? randomField(draw) : () => 1;
 
-  const trafficKnown = new Map<number, Traffic>();
-  const traffic = (workers: number) => {
-    const known = trafficKnown.get(workers) ?? trafficOf(paramCount, lanes, workers);
-    trafficKnown.set(workers, known);
+  const trafficKnown = new Map<string, Traffic>();
+  const traffic = (workers: number, laneUnit = 1) => {
+    const key = `${workers} ${laneUnit}`;
+    const known = trafficKnown.get(key) ?? trafficOf(paramCount, lanes, workers, laneUnit);
+    trafficKnown.set(key, known);
     return known;
   };
   const slowestOf = (workers: number) => 1 + spread * expectedMaximum(workers);
@@ -88,11 +90,11 @@ export function surfaceOf(family: Family, seed: number): Surface {
     coldStartMs: between(draw, 150, 1_500),
     microBatchMs,
     traffic,
-    step({ workers, memoryMib }, stepSamples = batchSize) {
+    step({ workers, memoryMib, laneUnit }, stepSamples = batchSize) {
       const shape = field(Math.log2(workers), Math.log2(memoryMib));
-      const samples = (stepSamples / lanes) * Math.ceil(lanes / workers);
+      const samples = (stepSamples / lanes) * mostLanes(lanes, workers, laneUnit);
       const computeMs = shape * microBatchMs(memoryMib, samples) * slowestOf(workers);
-      const { busiestBytes, totalBytes, requests } = traffic(workers);
+      const { busiestBytes, totalBytes, requests } = traffic(workers, laneUnit);
       const own = busiestBytes / (bandwidth * Math.min(1, memoryMib / MIB_PER_VCPU) ** bandwidthPower);
       const store = totalBytes / storeBytesPerMs;
       const requestsMs = (requests / 8) * latencyMs;
@@ -112,8 +114,8 @@ export interface Traffic {
   readonly gets: number;
 }
 /** What the protocol moves in a step, exactly: the one thing about a surface that nobody has to guess. */
-function trafficOf(paramCount: number, lanes: number, workers: number): Traffic {
-  const cut = cutOf({ topology: 'scatter-reduce', lanes, paramCount, workers });
+function trafficOf(paramCount: number, lanes: number, workers: number, laneUnit: number): Traffic {
+  const cut = cutOf({ topology: 'scatter-reduce', lanes, laneUnit, paramCount, workers });
   const all = stepTraffic({ topology: 'scatter-reduce', cut, lanes, paramCount, bufferCount: 0, slots: 2 });
   const total = (value: (each: (typeof all)[number]) => number) => all.reduce((sum, each) => sum + value(each), 0);
   return {

@@ -14,6 +14,8 @@ const START_SECONDS_PER_WORKER = 0.15;
 
 /** Rounds until code is compiled and memory is there. */
 const warmUpOf = (mb) => (mb > 10 ? 1 : mb > 1 ? 5 : 15);
+/** A busy machine has fewer of them. */
+const WARM_UP_MS = 1_500;
 const secondsOfRound = (workers, systems) =>
   systems.reduce((sum, { moved }) => sum + moved / BYTES_PER_SECOND + workers * ROUND_SECONDS_PER_WORKER, 0);
 
@@ -38,7 +40,9 @@ export async function measureCell({ workers, mb, systems }, { serverOf, budgetSe
   const teams = new Map();
   const begin = async (system) => {
     const team = await startTeam(workers, system.commandOf);
-    for (let round = 0; round < warmUpOf(mb); round++) await play(system, team, serverOf[system.store]);
+    const beganMs = performance.now();
+    for (let round = 0; round < warmUpOf(mb) && (round === 0 || performance.now() - beganMs < WARM_UP_MS); round++)
+      await play(system, team, serverOf[system.store]);
     return team;
   };
   if (live) for (const system of systems) teams.set(system, await begin(system));

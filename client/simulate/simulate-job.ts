@@ -63,7 +63,7 @@ export async function simulateJob(job: Job, options: SimulateOptions, tell: (lin
   const run = simulateRun({
     world,
     seed,
-    phases: (count) => smltPhases(step, count, world.exchange),
+    phases: (count, laneUnit) => smltPhases({ ...step, laneUnit }, count, world.exchange),
     job: {
       goal: { minimize, deadlineMs, budgetUsd },
       totalSteps,

@@ -5,7 +5,10 @@ import { WORKER_BYTES_PER_MS } from '../constants';
 import type { Workload } from './workload';
 
 /** What a step's traffic depends on besides the number of workers. */
-export type Exchanged = Pick<Workload, 'exchange' | 'shards' | 'topology' | 'groups' | 'compression' | 'lanes' | 'paramCount' | 'bufferCount'>;
+export type Exchanged = Pick<
+  Workload,
+  'exchange' | 'shards' | 'topology' | 'groups' | 'compression' | 'lanes' | 'laneUnit' | 'paramCount' | 'bufferCount'
+>;
 
 /** Latency of one exchange request and the store's own bandwidth. Source: rules, section 2; files: one step's barrier on tmpfs, about 1 ms. */
 const stores: Record<Exclude<ExchangeKind, 'hybrid'>, { latencyMs: number; storeBytesPerMs: number; workerBytesPerMs: number }> = {
@@ -54,11 +57,12 @@ export interface SyncTraffic {
  */
 export function trafficOf(exchanged: Exchanged, atWorkers: number): SyncTraffic {
   const { exchange, shards = 1, topology, groups, compression, lanes, paramCount, bufferCount } = exchanged;
-  const workers = Math.min(atWorkers, lanes); // an observation may be of a job with more lanes
-  const key = [exchange, shards, topology, groups, JSON.stringify(compression), lanes, paramCount, bufferCount, workers].join(' ');
+  const laneUnit = Math.min(exchanged.laneUnit ?? 1, lanes); // an observation may be of a job with more lanes
+  const workers = Math.min(atWorkers, lanes / laneUnit);
+  const key = [exchange, shards, topology, groups, JSON.stringify(compression), lanes, laneUnit, paramCount, bufferCount, workers].join(' ');
   const known = trafficKnown.get(key);
   if (known !== undefined) return known;
-  const cut = cutOf({ topology, lanes, paramCount, workers });
+  const cut = cutOf({ topology, lanes, laneUnit, paramCount, workers });
   const within = (count: number | undefined) =>
     summed({ topology, groups: count, cut, lanes, paramCount, bufferCount, slots: STATE_SLOTS, compression }, count);
   const plain = within(groups);

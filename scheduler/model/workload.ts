@@ -1,5 +1,6 @@
 import type { Compression } from '../../contracts/compression';
 import type { AllocationShape } from '../../contracts/allocation';
+import { mostLanes } from '../../contracts/cut';
 import type { ExchangeKind, ExchangeOption } from '../../contracts/exchange';
 import type { AllocationBounds, DecisionInput, Prices } from '../../contracts/scheduling';
 import type { Topology } from '../../contracts/synchronization';
@@ -16,6 +17,8 @@ export interface Workload {
   readonly bufferCount: number;
   readonly batchSize: number;
   readonly lanes: number;
+  /** Of the allocation that is asked about. */
+  readonly laneUnit?: number | undefined;
   /** One sample, forward and backward, on one vCPU: the prior's guess. */
   readonly sampleMs: number;
   /** Share of the compute that more than one vCPU speeds up. */
@@ -60,12 +63,11 @@ export function vcpusOf({ workers, memoryMib }: Shape, totalCores: number): numb
   return Math.min(memoryMib / MIB_PER_VCPU, MAX_VCPUS, totalCores / workers);
 }
 
-/** The slowest worker's lanes: the barrier waits for it, so an uneven cut is paid here. */
-export const lanesOfSlowest = (lanes: number, workers: number): number => Math.ceil(lanes / workers);
-
-/** The same step over the exchange that an allocation names. */
-const over = (workload: Workload, { exchange, shards }: Pick<Shape, 'exchange' | 'shards'>): Workload =>
-  exchange === undefined ? workload : { ...workload, exchange, shards };
+/** The same step over the exchange that an allocation names, cut as it says. */
+const over = (workload: Workload, { exchange, shards, laneUnit }: Pick<Shape, 'exchange' | 'shards' | 'laneUnit'>): Workload => {
+  if (exchange !== undefined) return { ...workload, exchange, shards, laneUnit };
+  return laneUnit === undefined ? workload : { ...workload, laneUnit };
+};
 
 /** What a store charges for all requests of a step: only object stores charge by the request. */
 export function exchangeNanoUsd(workload: Workload, shape: Shape, prices: Prices): number {
@@ -84,7 +86,8 @@ const MS_PER_HOUR = 3_600_000;
 
 /** C = k1 b/v1 + k2 b/v + k3/v1 + k4 b L/v: serial, parallel, fixed part, straggler at the barrier (L = sqrt(2 ln n)). */
 export function computeFeatures(workload: Workload, shape: Shape): number[] {
-  const samples = (workload.batchSize / workload.lanes) * lanesOfSlowest(workload.lanes, shape.workers);
+  // The barrier waits for the slowest worker, so an uneven cut is paid here.
+  const samples = (workload.batchSize / workload.lanes) * mostLanes(workload.lanes, shape.workers, shape.laneUnit);
   const all = vcpusOf(shape, workload.totalCores);
   const one = Math.min(all, 1);
   return [
@@ -117,6 +120,11 @@ export function computePrior(
   const guessMs = (features: readonly number[]) => shares.reduce((sum, share, j) => sum + share * sampleMs * features[j]!, 0);
   const scale = Math.exp(median(measured.map(({ features, valueMs }) => Math.log(valueMs / guessMs(features)))) || 0);
   return { theta: shares.map((share) => share * scale * sampleMs), relativeSd: COMPUTE_RELATIVE_SD };
+}
+/** A step's compute by the prior alone. */
+export function computeGuessMs(workload: Workload, shape: Shape): number {
+  const { theta } = computePrior(workload, []);
+  return computeFeatures(workload, shape).reduce((sum, feature, j) => sum + theta[j]! * feature, 0);
 }
 /** A program may not use threads at all, whatever was guessed: the serial share goes up to all there is. */
 const COMPUTE_RELATIVE_SD = [3, 1, 2, 1.5];

@@ -1,5 +1,6 @@
 import { laterPhases, phaseAt, type Batches } from '../../contracts/batch-size';
 import type { Minimize } from '../../contracts/goal';
+import type { Allocation } from '../../contracts/allocation';
 import type { AllocationBounds, Decision, DecisionRequest, Observation } from '../../contracts/scheduling';
 import { nanoUsd } from '../../contracts/units';
 import { decideNext } from '../decide';
@@ -39,8 +40,8 @@ export type Policy = (request: DecisionRequest) => Decision;
 export interface SimulationOptions {
   readonly world: World;
   readonly job: SimulatedJob;
-  /** What a step of so many workers moves. */
-  readonly phases: (workers: number) => StepPhases;
+  /** What a step of so many workers moves, whose lanes are cut in such units. */
+  readonly phases: (workers: number, laneUnit?: number) => StepPhases;
   readonly policy?: Policy;
   readonly seed: number;
 }
@@ -102,8 +103,11 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
     counts: noCounts(),
   };
   const { counts } = machinery;
-  const known = new Map<number, StepPhases>();
-  const phasesOf = (workers: number) => known.get(workers) ?? known.set(workers, phases(workers)).get(workers)!;
+  const known = new Map<string, StepPhases>();
+  const phasesOf = ({ workers, laneUnit }: Allocation) => {
+    const key = `${workers} ${laneUnit}`;
+    return known.get(key) ?? known.set(key, phases(workers, laneUnit)).get(key)!;
+  };
   const rounds: SimulatedRoundRecord[] = [];
   let observations: Observation[] = [];
   let forbidden: DecisionRequest['forbidden'] = {};
@@ -182,7 +186,7 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
       spendLimitMs: decision.spendLimitMs ?? Infinity,
       atMs: nowMs + world.orchestrationMs(allocation.workers) / 2,
     };
-    const outcome = simulateRound(machinery, order, phasesOf(allocation.workers));
+    const outcome = simulateRound(machinery, order, phasesOf(allocation));
     const puts = ROUND_PUTS + TURN_PUTS * allocation.workers;
     storeNanoUsd += nanoUsd(puts * world.usdPerPut + TURN_GETS * allocation.workers * world.usdPerGet);
     const startMs = nowMs;

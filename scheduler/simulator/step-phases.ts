@@ -46,6 +46,7 @@ export interface SmltStep {
   readonly groups?: number | undefined;
   readonly compression?: Compression | undefined;
   readonly lanes: number;
+  readonly laneUnit?: number | undefined;
   readonly paramCount: number;
   readonly bufferCount: number;
   /** Floats of optimiser state a parameter. */
@@ -53,8 +54,8 @@ export interface SmltStep {
 }
 /** What a step of smlt moves, exactly (docs/synchronisation.md), by phase. */
 export function smltPhases(step: SmltStep, workers: number, exchange: ExchangeModel): StepPhases {
-  const { topology, lanes, paramCount } = step;
-  const cut = cutOf({ topology, lanes, paramCount, workers });
+  const { topology, lanes, laneUnit, paramCount } = step;
+  const cut = cutOf({ topology, lanes, laneUnit, paramCount, workers });
   const shares = Float64Array.from({ length: workers }, (_, w) => (cut.laneBorders[w + 1]! - cut.laneBorders[w]!) / lanes);
   if (workers === 1) return { shares, phases: [], puts: 0, gets: 0 };
   const shape = { ...step, cut };

@@ -34,7 +34,7 @@ export function simulation({ world: worldChange, job: jobChange, faults, policy,
     ...jobChange,
   };
   const step = { topology: 'scatter-reduce', lanes: job.lanes, ...job.program, slots: 2 } as const;
-  return { world, job, seed, phases: (workers) => smltPhases(step, workers, world.exchange), ...(policy && { policy }) };
+  return { world, job, seed, phases: (workers, laneUnit) => smltPhases({ ...step, laneUnit }, workers, world.exchange), ...(policy && { policy }) };
 }
 
 /** Always the same allocation. */

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { blockElements, cutLanes, cutOf, cutRanges } from '../../contracts/cut';
+import { blockElements, cutLanes, cutOf, cutRanges, mostLanes } from '../../contracts/cut';
 import { stepTraffic } from '../../contracts/step-traffic';
 import { treeNodes } from '../../contracts/tree-nodes';
 
@@ -37,6 +37,20 @@ describe('cutting lanes', () => {
       );
       expect(nodesOf(cutLanes(16, workers), 16)).toBe(best);
     }
+  });
+  it('cuts in units as it cuts fewer lanes: whole units, no more than a unit above the even share, and no node below a unit', () => {
+    for (const [lanes, unit] of [
+      [64, 4],
+      [256, 8],
+      [256, 16],
+    ] as const)
+      // prettier-ignore
+      for (let workers = 1; workers <= lanes / unit; workers++) {
+        const borders = cutLanes(lanes, workers, unit);
+        expect(borders).toEqual(cutLanes(lanes / unit, workers).map((border) => border * unit));
+        expect(Math.max(...sizesOf(borders))).toBe(mostLanes(lanes, workers, unit));
+        expect(nodesOf(borders, lanes)).toBeLessThanOrEqual(nodesOf(cutLanes(lanes, workers), lanes));
+      }
   });
   it('gives powers of two one node each', () => {
     for (const workers of [1, 2, 4, 8, 16]) expect(nodesOf(cutLanes(16, workers), 16)).toBe(workers);

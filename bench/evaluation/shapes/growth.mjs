@@ -1,5 +1,5 @@
 // How synchronisation grows with workers: one quiet step, no faults, nothing computed.
-import { BERT_MEDIUM, jobOf, simulator, systems, worldOf } from '../systems.mjs';
+import { BERT_MEDIUM, jobOf, laneUnitOf, ONE_THREAD, simulator, systems, worldOf } from '../systems.mjs';
 
 const { baselinePhases, exchanges, fixed, noFaults, redisNodes, redisNodesFor, simulateRun, smltPhases } = simulator;
 
@@ -15,8 +15,12 @@ export function syncMs(phasesOf, exchange, n, computeMs = 0) {
 const of = (system, paramCount) => (n, exchange) => baselinePhases(system, 4 * paramCount, n, exchange);
 const ours =
   (paramCount, more = {}) =>
-  (n, exchange) =>
-    smltPhases({ topology: 'scatter-reduce', lanes: 256, paramCount, bufferCount: 0, slots: 2, ...more }, n, exchange);
+  (n, exchange) => {
+    const step = { topology: 'scatter-reduce', lanes: 256, paramCount, bufferCount: 0, slots: 2, ...more };
+    const kind = exchange === exchanges.s3 ? 's3' : 'redis';
+    const workload = { ...step, exchange: kind, batchSize: 256, sampleMs: 1e-6, parallelShare: ONE_THREAD, totalCores: Infinity };
+    return smltPhases({ ...step, laneUnit: laneUnitOf(workload, { workers: n, memoryMib: 3_538 }) }, n, exchange);
+  };
 
 /** Seconds at 10 workers and at the most, as published. Source: SMLT's result files. */
 const smltCurves = [
