@@ -2,12 +2,12 @@
 // in values of its size, without names to wait for, checks or notices; and what it adds up. usage: URI RANK WORKERS FLOATS [over]
 // Files are new ones in every round; with `over` each is written over the last round's, whose memory the system need not find.
 import { closeSync, existsSync, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
-import { Agent, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const require = createRequire(import.meta.url);
+const { HttpPool } = require('../../dist/storage/http/http-pool.js');
 const { RespConnection } = require('../../dist/storage/redis/resp-connection.js');
 const { parseRedisUri } = require('../../dist/storage/redis/redis-uri.js');
 const { encodeKey, signS3, UNSIGNED } = require('../../dist/storage/s3/sigv4.js');
@@ -66,29 +66,23 @@ function filesStore() {
   };
 }
 
-/** Plain PUT and GET of whole objects by node:http, over connections that are kept. */
+/** Plain PUT and GET of whole objects, over connections that are kept. */
 function s3Store() {
   const { hostname: bucket, searchParams } = new URL(uri);
   const { host, hostname, port } = new URL(searchParams.get('endpoint'));
-  const agent = new Agent({ keepAlive: true });
+  const pool = new HttpPool({ host: hostname, port: Number(port), secure: false, silenceMs: 10_000 }, 64);
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = process.env;
   const signer = { credentials: { accessKeyId, secretAccessKey }, region: searchParams.get('region') };
-  const send = (method, value, vector) =>
-    new Promise((resolve, reject) => {
-      const path = `/${bucket}/${encodeKey(`raw ${rank} ${value}`)}`;
-      const headers = signS3({ method, path, query: '', headers: { host }, payload: UNSIGNED }, signer, Date.now());
-      if (method === 'PUT') headers['content-length'] = 4 * length;
-      const sent = request({ agent, hostname, port, method, path, headers }, (answer) => {
-        let at = 0;
-        answer.on('data', (bytes) => {
-          if (answer.statusCode === 200) bytesOf(vector).set(bytes, at);
-          at += bytes.length;
-        });
-        answer.once('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`${method}: ${answer.statusCode}`))));
-      });
-      sent.once('error', reject);
-      sent.end(method === 'PUT' ? bytesOf(vector) : undefined);
-    });
+  const send = async (method, value, vector) => {
+    const path = `/${bucket}/${encodeKey(`raw ${rank} ${value}`)}`;
+    const headers = signS3({ method, path, query: '', headers: { host }, payload: UNSIGNED }, signer, Date.now());
+    if (method === 'PUT') headers['content-length'] = 4 * length;
+    const lines = Object.entries(headers).map(([name, header]) => `${name}: ${header}\r\n`);
+    const bytes = [bytesOf(vector)];
+    const call = { method, head: `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`, body: method === 'PUT' ? bytes : [] };
+    const { status } = await pool.send(method === 'GET' ? { ...call, room: () => bytes } : call);
+    if (status !== 200) throw new Error(`${method}: ${status}`);
+  };
   return { write: (value, vector) => send('PUT', value, vector), read: (value, vector) => send('GET', value, vector) };
 }
 

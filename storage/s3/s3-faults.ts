@@ -41,6 +41,11 @@ export function isMissing(error: unknown): boolean {
   return statusOf(error) === 404 && (nameOf(error) === 'NoSuchKey' || isWordless(error));
 }
 
+/** The range that was asked for begins behind the object's end. */
+export function isPast(error: unknown): boolean {
+  return statusOf(error) === 416;
+}
+
 export function isWordless(error: unknown): boolean {
   return ['NotFound', 'Unknown', 'UnknownError'].includes(nameOf(error));
 }

@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto';
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { S3Client } from '@aws-sdk/client-s3';
+import { SmltError } from '../../contracts/errors';
+import type { HttpAnswer, Room } from '../http/answer-reader';
+import { HttpPool } from '../http/http-pool';
 import { elsewhereOf, openS3Client, type S3Settings } from './s3-client';
 import type { S3Location } from './s3-uri';
 import { encodeKey, encodeQuery, signS3, UNSIGNED, type Signer } from './sigv4';
 
 /** A worker has its ranges' values on their way at the same time, in parts; beyond so many they only share the bandwidth. */
-const maxSockets = 64;
+const mostConnections = 64;
 const silenceMs = 10_000;
-/** An answer that nobody has given room for is words: a listing or an error. */
-const maxWordsBytes = 16 * 2 ** 20;
+/** Credentials that change, as those of a role do, are asked for anew so often; whoever gives them keeps them for minutes. */
+const signerMs = 1_000;
 
 export interface S3Call {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
@@ -22,24 +23,20 @@ export interface S3Call {
   /** Sent as they are, without joining them. */
   readonly body?: readonly Uint8Array[];
   readonly signal?: AbortSignal | undefined;
-  /** Views for the bytes of a body that was asked for: filled one after the other. */
-  readonly room?: (answer: S3Answer, bytes: number) => readonly Uint8Array[];
-}
-export interface S3Answer {
-  readonly status: number;
-  readonly headers: IncomingMessage['headers'];
-  /** Empty when the bytes went to their room. */
-  readonly words: string;
+  readonly room?: Room;
 }
 
-/** Shaped as the SDK's errors are, so that s3-faults.ts reads both. */
-class S3Refusal extends Error {
+/** What the server has against a call. Shaped as the SDK's errors are, so that s3-faults.ts reads both. */
+export interface S3Refusal {
+  readonly name: string;
+  readonly message: string;
   readonly $metadata: { readonly httpStatusCode: number };
-  constructor({ status, words }: S3Answer) {
-    super(inTag(words, 'Message') ?? `HTTP ${status}`);
-    this.name = inTag(words, 'Code') ?? (status === 404 ? 'NotFound' : 'Unknown');
-    this.$metadata = { httpStatusCode: status };
-  }
+}
+
+/** Of an answer whose status is an error's. No Error: most are the expected ones of names that are not there yet. */
+export function refusalOf({ status, words }: HttpAnswer): S3Refusal {
+  const name = inTag(words, 'Code') ?? (status === 404 ? 'NotFound' : 'Unknown');
+  return { name, message: inTag(words, 'Message') ?? `HTTP ${status}`, $metadata: { httpStatusCode: status } };
 }
 
 /** What stands in the first `<tag>`. */
@@ -50,11 +47,22 @@ export function inTag(xml: string, tag: string): string | undefined {
 const entities: Record<string, string> = { '&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&apos;': "'", '&#39;': "'", '&#34;': '"' };
 export const escapeXml = (text: string): string => text.replace(/[&<>]/g, (char) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[char]!);
 
+/** The bucket's own address: a host of its own at AWS, a folder at any other endpoint. */
+interface Target {
+  readonly pool: HttpPool;
+  /** As the `host` header has it. */
+  readonly host: string;
+  /** What every key's path begins with. */
+  readonly folder: string;
+  /** Nobody on the way can change a body: over TLS, or within this machine. */
+  readonly guarded: boolean;
+}
+
 /**
  * Requests to one bucket, for values of the exchange: bodies are sent from their views and read into their reader's memory.
  * 1. A body is signed as UNSIGNED-PAYLOAD over TLS or loopback, where nobody can change it on its way and the frame's own
  *    checksum finds damage; over a plain network its SHA-256 is signed.
- * 2. Connections are made as they are needed, kept, and never more than `maxSockets`.
+ * 2. Connections are made as they are needed, kept, and never more than `mostConnections`.
  * 3. One attempt a call: whoever calls decides what to try again.
  */
 export class S3Http {
@@ -62,8 +70,9 @@ export class S3Http {
   readonly where: string;
   private readonly config: S3Client;
   private readonly elsewhere: string | undefined;
-  private readonly agents = { http: new HttpAgent({ keepAlive: true, maxSockets }), https: new HttpsAgent({ keepAlive: true, maxSockets }) };
-  private target: Promise<URL> | undefined;
+  private target: Promise<Target> | undefined;
+  private signer: { readonly use: Promise<Signer>; readonly atMs: number } | undefined;
+  private closed = false;
 
   constructor(
     private readonly location: S3Location,
@@ -74,99 +83,65 @@ export class S3Http {
     this.where = this.elsewhere ?? 'AWS';
   }
 
-  /** @throws what the server said against it, the socket's error, or the signal's reason */
-  async send(call: S3Call): Promise<S3Answer> {
-    call.signal?.throwIfAborted();
-    const [url, credentials, region] = await Promise.all([this.base(), this.config.config.credentials(), this.config.config.region()]);
-    const { method, body = [], headers = {}, query = {} } = call;
-    const path = call.key === undefined ? url.pathname : `${url.pathname.replace(/\/$/, '')}/${encodeKey(call.key)}`;
-    const bytes = body.reduce((sum, part) => sum + part.byteLength, 0);
-    const unsigned = { method, path, query: encodeQuery(query), headers: { host: url.host, ...headers }, payload: payloadOf(url, body) };
-    const signed = signS3(unsigned, { credentials, region } satisfies Signer, Date.now());
-    const secure = url.protocol === 'https:';
-    const answer = await exchange(secure ? httpsRequest : httpRequest, call, {
-      agent: secure ? this.agents.https : this.agents.http,
-      hostname: url.hostname.replace(/^\[|\]$/g, ''),
-      ...(url.port === '' ? {} : { port: url.port }),
-      method,
-      path: unsigned.query === '' ? path : `${path}?${unsigned.query}`,
-      headers: { ...signed, ...(method === 'PUT' || method === 'POST' ? { 'content-length': bytes } : {}) },
-    });
-    if (answer.status >= 300) throw new S3Refusal(answer);
-    return answer;
+  /** The server's answer, whatever it says. @throws the socket's error, or the signal's reason */
+  async send({ method, key, query = {}, headers = {}, body = [], signal, room }: S3Call): Promise<HttpAnswer> {
+    signal?.throwIfAborted();
+    const { pool, host, folder, guarded } = await (this.target ??= this.find());
+    const signer = await this.currentSigner();
+    const path = key === undefined ? folder || '/' : `${folder}/${encodeKey(key)}`;
+    const unsigned = { method, path, query: encodeQuery(query), headers: { host, ...headers }, payload: guarded ? UNSIGNED : sha256Of(body) };
+    const signed = signS3(unsigned, signer, Date.now());
+    let head = `${method} ${unsigned.query === '' ? path : `${path}?${unsigned.query}`} HTTP/1.1\r\n`;
+    for (const name in signed) head += `${name}: ${signed[name]}\r\n`;
+    if (method === 'PUT' || method === 'POST') head += `content-length: ${body.reduce((sum, part) => sum + part.byteLength, 0)}\r\n`;
+    return pool.send({ method, head: `${head}\r\n`, body, room, signal });
   }
 
   close(): void {
-    this.agents.http.destroy();
-    this.agents.https.destroy();
+    this.closed = true;
+    void this.target?.then(({ pool }) => pool.close(), () => undefined); // prettier-ignore
     this.config.destroy();
   }
 
-  /** Of the bucket: a host of its own at AWS, a folder at any other endpoint. */
-  private base(): Promise<URL> {
-    this.target ??= (async () => {
-      const { bucket } = this.location;
-      if (this.elsewhere !== undefined) return new URL(bucket, this.elsewhere.replace(/\/*$/, '/'));
-      const region = await this.config.config.region();
-      const host = `s3.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`;
-      // A certificate's wildcard stands for one label.
-      return new URL(bucket.includes('.') ? `https://${host}/${bucket}` : `https://${bucket}.${host}/`);
-    })();
-    return this.target;
+  private async find(): Promise<Target> {
+    const url = await this.url();
+    const { protocol, host, hostname, pathname } = url;
+    const secure = protocol === 'https:';
+    const name = hostname.replace(/^\[|\]$/g, '');
+    const port = Number(url.port) || (secure ? 443 : 80);
+    const pool = new HttpPool({ host: name, port, secure, silenceMs }, mostConnections);
+    if (this.closed) pool.close();
+    return { pool, host, folder: pathname.replace(/\/$/, ''), guarded: secure || /^(localhost|127(\.\d+){3}|::1)$/.test(name) };
+  }
+
+  private async url(): Promise<URL> {
+    const { bucket } = this.location;
+    if (this.elsewhere !== undefined) return new URL(bucket, this.elsewhere.replace(/\/*$/, '/'));
+    const region = await this.config.config.region();
+    const host = `s3.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`;
+    // A certificate's wildcard stands for one label.
+    return new URL(bucket.includes('.') ? `https://${host}/${bucket}` : `https://${bucket}.${host}/`);
+  }
+
+  private currentSigner(): Promise<Signer> {
+    const nowMs = performance.now();
+    if (this.signer === undefined || nowMs - this.signer.atMs > signerMs) this.signer = { use: this.findSigner(), atMs: nowMs };
+    return this.signer.use;
+  }
+
+  private async findSigner(): Promise<Signer> {
+    const { credentials, region } = this.config.config;
+    const signer = { credentials: await credentials(), region: await region() };
+    const { accessKeyId, sessionToken = '' } = signer.credentials;
+    // They stand in headers, where a line break would begin another one.
+    if (/[^\x21-\x7e]/.test(accessKeyId + sessionToken))
+      throw new SmltError('StoreDenied', 'AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN holds a space or a line break; set them without');
+    return signer;
   }
 }
 
-function payloadOf({ protocol, hostname }: URL, body: readonly Uint8Array[]): string {
-  if (protocol === 'https:' || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)) return UNSIGNED;
+function sha256Of(body: readonly Uint8Array[]): string {
   const hash = createHash('sha256');
   for (const part of body) hash.update(part);
   return hash.digest('hex');
-}
-
-function exchange(start: typeof httpRequest, { body = [], signal, room }: S3Call, options: RequestOptions): Promise<S3Answer> {
-  return new Promise((resolve, reject) => {
-    const request = start({ ...options, ...(signal ? { signal } : {}) }, (response) => {
-      read(response, room).then(resolve, (error: Error) => {
-        request.destroy();
-        reject(error);
-      });
-    });
-    request.setTimeout(silenceMs, () => request.destroy(new Error(`no answer for ${silenceMs} ms`)));
-    request.once('error', (error) => reject(signal?.aborted === true ? (signal.reason as Error) : error));
-    request.cork();
-    for (const part of body) if (part.byteLength > 0) request.write(part);
-    request.end();
-    process.nextTick(() => request.uncork());
-  });
-}
-
-/** Reads an answer: what was asked for into its room, anything else as words. */
-async function read(response: IncomingMessage, room: S3Call['room']): Promise<S3Answer> {
-  const answer: S3Answer = { status: response.statusCode ?? 0, headers: response.headers, words: '' };
-  if (room === undefined || answer.status >= 300) {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of response as AsyncIterable<Buffer>) if ((bytes += chunk.length) <= maxWordsBytes) chunks.push(chunk);
-    return { ...answer, words: Buffer.concat(chunks).toString('utf8') };
-  }
-  const expected = Number(response.headers['content-length']);
-  const views = room(answer, expected);
-  if (views.reduce((sum, view) => sum + view.byteLength, 0) !== expected) throw new Error(`an answer of ${expected} bytes was given other room`);
-  let [at, offset] = [0, 0];
-  // Each byte is copied once, from the socket's buffer to where it stays.
-  const take = (chunk: Buffer) => {
-    for (let taken = 0; taken < chunk.length;) {
-      const view = views[at]!;
-      const count = Math.min(view.byteLength - offset, chunk.length - taken);
-      view.set(chunk.subarray(taken, taken + count), offset);
-      taken += count;
-      offset += count;
-      if (offset === view.byteLength) [at, offset] = [at + 1, 0];
-    }
-  };
-  await new Promise<void>((resolve, reject) => {
-    response.on('data', take).once('end', resolve).once('error', reject);
-    response.once('close', () => reject(Object.assign(new Error('the connection broke'), { code: 'ECONNRESET' })));
-  });
-  return answer;
 }
