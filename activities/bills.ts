@@ -6,7 +6,7 @@ import type { EngineDependencies } from './dependencies';
 import type { Unheard } from './lost-requests';
 
 /** AWS's list price of one invocation: billed time times memory (1 GB is 1,024 MiB), and the request. Source: AWS Lambda pricing. */
-export function billOf(usage: Usage, prices: PriceList): Bill {
+function billOf(usage: Usage, prices: PriceList): Bill {
   const computeNanoUsd = nanoUsd((usage.billedMs / 1_000) * (usage.memoryMib / 1_024) * prices.usdPerGbSecond);
   const requestsNanoUsd = nanoUsd(prices.usdPerRequest);
   return {
@@ -20,7 +20,7 @@ export function billOf(usage: Usage, prices: PriceList): Bill {
 }
 
 /** The same with what its requests to S3 cost; `estimated` where nobody counted all of them. */
-export function withRequests(bill: Bill, { puts, gets }: StoreRequests, prices: PriceList, { estimated }: { readonly estimated: boolean }): Bill {
+function withRequests(bill: Bill, { puts, gets }: StoreRequests, prices: PriceList, { estimated }: { readonly estimated: boolean }): Bill {
   const storeNanoUsd = nanoUsd(puts * prices.usdPerPut + gets * prices.usdPerGet);
   return {
     ...bill,

@@ -1,5 +1,5 @@
 import { SmltError } from '../contracts/errors';
-import { EvaluateAnswer, ExportAnswer, PredictAnswer, type PythonRuntime, type WeightsReference } from '../contracts/functions';
+import { EvaluateAnswer, ExportAnswer, modelFunctionName, PredictAnswer, type PythonRuntime, type WeightsReference } from '../contracts/functions';
 import { names } from '../contracts/names';
 import type { Bill } from '../contracts/money';
 import type { Job } from '../contracts/job';
@@ -15,7 +15,6 @@ const PREDICT_MEMORY_MIB = 1_769;
 /** A deployed model computes the same graph as evaluate, in batches of another size: float32 kernels may round differently. */
 const OUTPUT_TOLERANCE = 1e-4;
 
-export const predictFunctionName = (name: string) => `smlt-model-${name}`;
 export interface PublishedModel {
   readonly functionName: string;
   readonly lambdaVersion: string;
@@ -28,7 +27,7 @@ export function createDeploymentActivities(engine: EngineDependencies) {
   const { store, platform } = engine;
   const predictSpec = (name: string, version: string, python: PythonRuntime | undefined) => ({
     role: 'predict' as const,
-    name: predictFunctionName(name),
+    name: modelFunctionName(name),
     memoryMib: PREDICT_MEMORY_MIB,
     timeoutMs: 30_000,
     ...(python && { python }),
@@ -60,7 +59,7 @@ export function createDeploymentActivities(engine: EngineDependencies) {
     },
     /** Creates or updates the predict function and publishes a version of it, without sending it traffic. */
     async publishModel({ name, version, python }: { name: string; version: string; python?: PythonRuntime | undefined }): Promise<PublishedModel> {
-      const before = (await platform.live(predictFunctionName(name))) ?? null;
+      const before = (await platform.live(modelFunctionName(name))) ?? null;
       const published = await platform.publish(predictSpec(name, version, python));
       return { functionName: published.reference.name, lambdaVersion: published.version, before };
     },
@@ -82,7 +81,7 @@ export function createDeploymentActivities(engine: EngineDependencies) {
         .outputs;
       const inputs = await engine.readSamples(dataUri, Math.min(CHECKED_OUTPUTS, expected.length));
       const invocation = await platform.invoke(
-        { name: predictFunctionName(name), qualifier: lambdaVersion, memoryMib: PREDICT_MEMORY_MIB },
+        { name: modelFunctionName(name), qualifier: lambdaVersion, memoryMib: PREDICT_MEMORY_MIB },
         { inputs },
       );
       const bill = await billOfInvocation(invocation, platform.prices, unheardOfOthers(store));
@@ -103,7 +102,7 @@ export function createDeploymentActivities(engine: EngineDependencies) {
     },
     /** Sends a share of the traffic to a version; weight 1 makes it the live one. */
     async shiftTraffic({ name, lambdaVersion, weight }: { name: string; lambdaVersion: string; weight: number }): Promise<void> {
-      await platform.shift(predictFunctionName(name), lambdaVersion, weight);
+      await platform.shift(modelFunctionName(name), lambdaVersion, weight);
     },
     /** Records the live version beside the models, for readers that have no platform. */
     async keepDeployment({

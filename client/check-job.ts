@@ -6,7 +6,8 @@ import { settingsOf } from '../contracts/loss';
 import { durationMs } from '../contracts/units';
 import { metricsFor } from '../training/metrics';
 import { readManifest, readShard } from './data-sets';
-import { checkModel, type ModelFacts } from './check-model';
+import { checkModel } from './check-model';
+import type { ModelFacts } from './model-facts';
 
 /** Larger data sets are checked by the functions that read them, shard by shard: here the first shard stands for the rest. */
 const READ_WHOLE_BYTES = 512 * 1024 * 1024;

@@ -5,13 +5,8 @@ import { partsOf } from '../contracts/synchronization';
 import { distinctLaneBatches } from '../training/lanes';
 import { buildProgram, nothingToPredict } from '../training/prepare';
 import { checkPython } from './check-python';
+import type { ModelFacts } from './model-facts';
 import { readOnnxModel } from './onnx-file';
-
-export interface ModelFacts {
-  readonly paramCount: number;
-  readonly peakMemoryMib: number;
-  readonly forwardFlopsPerSample: number;
-}
 
 /**
  * Builds the training graphs and throws them away: what `prepare` would refuse is refused here, before anything runs.

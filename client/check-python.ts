@@ -9,8 +9,8 @@ import { isErrorCode, SmltError } from '../contracts/errors';
 import type { Job } from '../contracts/job';
 import type { PythonModel } from '../contracts/model';
 import { ensurePython } from '../platforms/python/environment';
-import type { ModelFacts } from './check-model';
 import { cacheDir, packageRoot } from './home';
+import type { ModelFacts } from './model-facts';
 
 const Described = z.union([
   z.object({ error: z.object({ code: z.string(), message: z.string() }) }),

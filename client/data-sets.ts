@@ -7,7 +7,7 @@ import { openObjectStore, sha256Hex } from '../storage';
 import { shardsFor, shardTensors } from '../training/data-set';
 
 /** A file of a data set: a folder of plain files, or a prefix of an object store. @throws {SmltError} `BadData` when it is not there */
-export async function readDataFile(uri: string, file: string): Promise<Uint8Array> {
+async function readDataFile(uri: string, file: string): Promise<Uint8Array> {
   if (!uri.startsWith('file:')) return (await openObjectStore(uri)).get(file);
   const path = join(fileURLToPath(uri), file);
   try {

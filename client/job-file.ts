@@ -36,7 +36,7 @@ function parseText(text: string, path: string): unknown {
 }
 
 /** Makes URIs of the paths that a job may hold. What is no text is left to the schema, which has the words for it. */
-export function resolvePaths(job: unknown, folder: string): unknown {
+function resolvePaths(job: unknown, folder: string): unknown {
   if (!isRecord(job)) return job;
   const { data, model } = job;
   return {

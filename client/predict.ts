@@ -1,4 +1,4 @@
-import { PredictAnswer, PredictRequest } from '../contracts/functions';
+import { modelFunctionName, PredictAnswer, PredictRequest } from '../contracts/functions';
 import { SmltError } from '../contracts/errors';
 import { openPlatform } from '../platforms';
 
@@ -7,9 +7,6 @@ export interface PredictOptions {
   readonly endpoint: string | undefined;
   readonly roleArn?: string | undefined;
 }
-
-/** Names a deployed model's function; the alias `live` is the version that answers. */
-export const modelFunction = (name: string): string => `smlt-model-${name}`;
 
 /** Asks a deployed model. @throws {SmltError} `NotDeployed`, `InvalidSpec` for samples of another shape, `FunctionFailed` */
 export async function predict(name: string, inputs: number[][], { endpoint, roleArn }: PredictOptions): Promise<PredictAnswer> {
@@ -20,7 +17,7 @@ export async function predict(name: string, inputs: number[][], { endpoint, role
     ...(endpoint !== undefined && { endpoint }),
     ...(roleArn !== undefined && { roleArn }),
   });
-  const functionName = modelFunction(name);
+  const functionName = modelFunctionName(name);
   if ((await platform.live(functionName)) === undefined)
     throw new SmltError('NotDeployed', `no model ${name} is deployed (function ${functionName}, alias live).`);
   const memoryMib = platform.limits.minMemoryMib; // only a lost report would be billed by it

@@ -177,7 +177,7 @@ function sameWork({ goal: _a, allocation: _b, ...a }: Job, { goal: _c, allocatio
 }
 
 /** `<job name>-<yyyymmdd-hhmmss>`, local time: what people read in a list. */
-export function defaultRunId(jobName: string, now = new Date()): string {
+function defaultRunId(jobName: string, now = new Date()): string {
   const two = (n: number) => String(n).padStart(2, '0');
   const day = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
   return `${jobName}-${day}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;

@@ -10,7 +10,7 @@ const kinds = [
   }),
   z.strictObject({ kind: z.literal('significance'), threshold: z.number().positive('expected more than 0').default(0.01) }),
 ] as const;
-export const compressionKinds = kinds.map(({ shape }) => shape.kind.value);
+const compressionKinds = kinds.map(({ shape }) => shape.kind.value);
 
 /**
  * How sums of gradients are made smaller before they are exchanged (docs/compression.md). Lossy, so it is a part of the

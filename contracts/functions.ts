@@ -3,8 +3,13 @@ import { Loss, Model } from './model';
 import { Recompute } from './recompute';
 
 /** Serverless functions, one a role. Payloads and answers are JSON; a user's error is an answer `{ error }`, never a crash. */
-export const functionRoles = ['prepare', 'train', 'evaluate', 'export', 'predict'] as const;
-export type FunctionRole = (typeof functionRoles)[number];
+export type FunctionRole = 'prepare' | 'train' | 'evaluate' | 'export' | 'predict';
+
+const MODEL_PREFIX = 'smlt-model-';
+/** The function of a deployed model; its alias `live` is the version that answers. */
+export const modelFunctionName = (model: string): string => `${MODEL_PREFIX}${model}`;
+/** The deployed model that a function answers for, if it does. */
+export const modelOfFunction = (name: string): string | undefined => (name.startsWith(MODEL_PREFIX) ? name.slice(MODEL_PREFIX.length) : undefined);
 
 /** The Python that a program's functions run on, and its version, such as 3.11. */
 export const PythonRuntime = z.object({ interpreter: z.string(), version: z.string() });

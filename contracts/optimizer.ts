@@ -69,7 +69,7 @@ const rules = [
   }),
   z.strictObject({ kind: z.literal('lion'), learningRate: rate, ...averages(0.9, 0.99), ...decay }),
 ] as const;
-export const optimizerKinds = rules.map(({ shape }) => shape.kind.value);
+const optimizerKinds = rules.map(({ shape }) => shape.kind.value);
 
 /** Update rules, with PyTorch's semantics and defaults; Lion as in Chen et al. 2023, with its decoupled decay. */
 export const Optimizer = z.discriminatedUnion('kind', rules, {

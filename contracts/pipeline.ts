@@ -13,7 +13,7 @@ export const FINAL_TRACK = 'train';
 export const trialTrack = (trial: number) => `trial-${String(trial).padStart(3, '0')}`;
 
 /** How a stage or a run ended. Everything but `failed` is an outcome that people planned for. */
-export const outcomes = [
+const outcomes = [
   'completed',
   'budgetExhausted',
   'deadlineReached',

@@ -56,7 +56,7 @@ const schedules = [
     ...warmup,
   }),
 ] as const;
-export const scheduleKinds = schedules.map(({ shape }) => shape.kind.value);
+const scheduleKinds = schedules.map(({ shape }) => shape.kind.value);
 
 /** The learning rate of a step, as a factor of the optimiser's; `warmupSteps` rises linearly to it first. */
 export const Schedule = z.discriminatedUnion('kind', schedules, {

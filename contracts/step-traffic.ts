@@ -36,7 +36,7 @@ export interface Traffic {
 }
 
 /** In front of every value in the exchange (storage/frame.ts). */
-export const FRAME_BYTES = 24;
+const FRAME_BYTES = 24;
 const FLOAT_BYTES = 4;
 const NORM_BYTES = 8;
 const framed = (floats: number) => FRAME_BYTES + FLOAT_BYTES * floats;

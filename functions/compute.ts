@@ -6,7 +6,7 @@ import type { ObjectStore } from '../storage/object-store';
 import type { ProgramDraft } from '../training/prepare';
 import type { ForwardInput as RuntimeInput, ModelSession, TrainingInput } from '../training/runtime';
 import type { DataSet } from './data-set';
-import type { Stores } from './world';
+import type { Stores } from './stores';
 
 /** What a lane's randomness follows from, whoever computes it. */
 export interface LaneStep {

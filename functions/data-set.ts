@@ -7,7 +7,7 @@ import { objectFrames } from '../storage/frame';
 import { shardTensors } from '../training/data-set';
 import { jsonOf, sha256Of } from './bytes';
 import { cacheBytes, Lru } from './lru';
-import type { Stores } from './world';
+import type { Stores } from './stores';
 
 interface Shard {
   readonly features: Float32Array;

@@ -9,7 +9,7 @@ import type { Compute } from './compute';
 import { gradientMsPerSample } from './micro-probe';
 import { peakRssMib } from './peak-memory';
 import { readGraph } from './program';
-import type { Stores } from './world';
+import type { Stores } from './stores';
 
 /** Layers and exported graphs: differentiated once, computed by ONNX Runtime in this process. */
 export const onnxCompute: Compute = {

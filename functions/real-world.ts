@@ -3,7 +3,7 @@ import { openExchange, openObjectStore } from '../storage';
 import type { Exchange } from '../storage/exchange';
 import type { ObjectStore } from '../storage/object-store';
 import { requestMeter } from './request-meter';
-import type { Stores } from './world';
+import type { Stores } from './stores';
 
 /** Stores stay open as long as the instance lives, one for each URI. */
 function once<T extends { readonly charged?: ChargedRequests | undefined }>(open: (uri: string) => Promise<T>): (uri: string) => Promise<T> {

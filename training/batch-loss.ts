@@ -1,8 +1,9 @@
 import { SmltError } from '../contracts/errors';
 import { settingsOf, type Loss } from '../contracts/loss';
 import type { GraphWriter } from './graph-writer';
-import type { Target, WrittenLoss } from './losses';
-import { targetInput, writeLoss } from './losses';
+import { writeLoss } from './losses';
+import { targetInput, type Target } from './losses/target';
+import type { WrittenLoss } from './losses/written-loss';
 import type { ElementType, TensorData } from './onnx/graph';
 import { sizeOf } from './onnx/graph';
 import type { SafeTensor } from './safetensors';

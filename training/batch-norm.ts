@@ -72,7 +72,7 @@ function momentumOf({ attributes: { momentum } }: Node): number {
 }
 
 /** False where mean and variance are computed in the graph, as for a layer that keeps none. */
-export const hasRunningStatistics = ({ inputs }: Node, { initializers }: Graph): boolean =>
+const hasRunningStatistics = ({ inputs }: Node, { initializers }: Graph): boolean =>
   initializers.has(inputs[3] ?? '') && initializers.has(inputs[4] ?? '');
 
 /** Left out rather than 0: operator sets below 14 do not know the attribute. */

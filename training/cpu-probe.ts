@@ -7,7 +7,7 @@ import type { Graph } from './onnx/graph';
  * functions and sums. Equal output bits mean equal training bits, as far as one look can tell.
  * `cpu-probe-model.ts` holds this and the next one encoded, so that a function need not load the codec; a test keeps them equal.
  */
-export const PROBE_SHAPE = [4, 3, 17, 17] as const;
+const PROBE_SHAPE = [4, 3, 17, 17] as const;
 
 export function probeGraph(): Graph {
   const g = new GraphWriter();

@@ -2,7 +2,7 @@ import { SmltError } from '../contracts/errors';
 import { FOLD_LIMIT, folds } from './fold/index';
 import { GraphWriter, OPSET } from './graph-writer';
 import { controls } from './lowering/control';
-import type { Lowering } from './lowering/index';
+import type { Lowering } from './lowering/lowering';
 import { lowerings } from './lowering/index';
 import type { Graph, Node, Tensor } from './onnx/graph';
 import { sizeOf } from './onnx/graph';

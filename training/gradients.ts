@@ -6,7 +6,7 @@ import type { GraphWriter } from './graph-writer';
 import { rolesOf } from './import/parameters';
 import type { ParameterChoice } from './import/patterns';
 import { readForward } from './import/read-forward';
-import type { WrittenLoss } from './losses';
+import type { WrittenLoss } from './losses/written-loss';
 import { encodeModel } from './onnx/codec';
 import type { ElementType, Graph, TensorData, ValueInfo } from './onnx/graph';
 import { dataOf, numbersOf, sizeOf } from './onnx/graph';

@@ -1,27 +1,14 @@
 import { SmltError } from '../contracts/errors';
 import type { LossSettings } from '../contracts/loss';
 import { settingsOf, type Loss } from '../contracts/loss';
-import type { Program } from '../contracts/program';
 import type { GraphWriter } from './graph-writer';
 import { elementsOf } from './graph-writer';
 import { crossEntropy, divergence, logitsOf, multiMargin, nextTokens } from './losses/classes';
+import type { Target } from './losses/target';
 import { byValue } from './losses/values';
+import type { WrittenLoss } from './losses/written-loss';
 import type { Value } from './shapes';
 import { show } from './shapes';
-
-export type Target = Program['target'];
-
-/** What the loss adds to a graph: its sum over the micro-batch `[]`, and the gradient of that sum in the outputs. */
-export interface WrittenLoss {
-  readonly loss: Value;
-  readonly gradient: Value;
-  /** `[]`: what the sum is to be divided by, where that is not the number of samples. */
-  readonly weight?: Value;
-}
-
-/** Type and shape of a micro-batch's targets as the graph takes them. */
-export const targetInput = (target: Target, samples: number): { type: 'int32' | 'float32'; shape: number[] } =>
-  target.kind === 'class' ? { type: 'int32', shape: [samples] } : { type: 'float32', shape: [samples, target.width] };
 
 /** Whether losses of a batch weigh differently, so that their mean is not over samples. */
 export function isWeighted(loss: Loss): boolean {

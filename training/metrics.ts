@@ -4,7 +4,7 @@ import { settingsOf, type Loss } from '../contracts/loss';
 import type { MetricName, Metrics } from '../contracts/metrics';
 import { exponential } from './elementary';
 import { addExact } from './exact-sum';
-import type { Target } from './losses';
+import type { Target } from './losses/target';
 import { areas, mergeScores } from './metrics/scores';
 import { roundedSums, sumNames, type SumName } from './metrics/tally';
 

@@ -40,11 +40,6 @@ export function uniformBits(key: readonly number[], counter: number): number {
   return bitsAt(streamOf(...key), counter);
 }
 
-/** Uniform in [0, 1), a multiple of 2^-32. */
-export function uniform(key: readonly number[], counter: number): number {
-  return uniformBits(key, counter) / 0x1_0000_0000;
-}
-
 /** floor(bits * n / 2^32) in exact integer arithmetic, for n up to 2^32: an index below n. */
 export function below(n: number, bits: number): number {
   const low = (bits & 0xffff) * n;

@@ -137,7 +137,7 @@ function readEntry(name: string, value: unknown): { dtype: Dtype; shape: number[
 }
 
 /** A typed view of little-endian bytes; a copy where they do not lie on the type's alignment. */
-export function viewOf(dtype: Dtype, bytes: Uint8Array): TensorData {
+function viewOf(dtype: Dtype, bytes: Uint8Array): TensorData {
   const type = dtypes[dtype];
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   return new type(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / type.BYTES_PER_ELEMENT);

@@ -6,7 +6,7 @@ import type { FixedGraph } from './fix-batch';
 import { fixBatch } from './fix-batch';
 import type { GraphWriter } from './graph-writer';
 import { elementsOf } from './graph-writer';
-import type { WrittenLoss } from './losses';
+import type { WrittenLoss } from './losses/written-loss';
 import type { Graph, Node } from './onnx/graph';
 import { sizeOf } from './onnx/graph';
 import { recomputed } from './recompute';

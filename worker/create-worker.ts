@@ -6,7 +6,7 @@ import { openEngine } from './engine';
 import { errorInterceptor } from './error-interceptor';
 import { knowsSearchAttributes } from './search-attributes';
 
-export const workflowBundlePath = join(__dirname, '..', 'workflow-bundle.js');
+const workflowBundlePath = join(__dirname, '..', 'workflow-bundle.js');
 
 /** Builds smlt's Temporal worker: config -> stores, platform, activities, bundle, interceptors. */
 export async function createWorker(config: WorkerConfig, options: Partial<WorkerOptions> = {}): Promise<Worker> {

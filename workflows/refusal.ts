@@ -8,7 +8,7 @@ import type { Bill } from '../contracts/money';
  * Fails the workflow for good, with the error's code as the failure's type. A plain error thrown in a workflow would
  * only fail its task, which Temporal repeats for ever.
  */
-export function refuse(error: unknown, bill?: Bill): ApplicationFailure {
+function refuse(error: unknown, bill?: Bill): ApplicationFailure {
   if (error instanceof SmltError) return refusal(error.code, error.message, bill);
   return refusal('FunctionFailed', error instanceof Error ? error.message : String(error), bill);
 }

@@ -68,7 +68,7 @@ function makeFindable({ stage, name, step, loss, allocation, spentNanoUsd: spent
   ]);
 }
 
-export const allocationText = ({ workers, memoryMib }: Allocation): string => `${workers} x ${memoryMib} MiB`;
+const allocationText = ({ workers, memoryMib }: Allocation): string => `${workers} x ${memoryMib} MiB`;
 const lossText = (loss: number | null) => (loss === null ? '-' : loss.toFixed(4));
 
 function details(record: RunRecord): string {

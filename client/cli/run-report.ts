@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sameShape, type Allocation } from '../../contracts/allocation';
+import { modelOfFunction } from '../../contracts/functions';
 import { spentNanoUsd, stages, totalNanoUsd } from '../../contracts/money';
 import type { JournalEntry, RunRecord, Trial } from '../../contracts/pipeline';
 import { usd } from '../../contracts/units';
@@ -16,7 +17,7 @@ export interface AllocationUse extends Allocation {
 }
 
 /** Joins rounds of one track that kept their allocation; the reason is that of the first. */
-export function allocationsOf(journal: readonly JournalEntry[]): AllocationUse[] {
+function allocationsOf(journal: readonly JournalEntry[]): AllocationUse[] {
   const uses: AllocationUse[] = [];
   for (const { track, allocation, first, last, reason } of journal) {
     const steps = last - first;
@@ -195,7 +196,7 @@ function timeLine({ startedAtMs, updatedAtMs, deadlineAtMs }: RunRecord): string
 function nextSteps({ runId, status, functionName, name, modelUri }: RunRecord, job: Job | undefined): [string, string][] {
   switch (status) {
     case 'completed': {
-      const deployed = functionName?.replace(/^smlt-model-/, '') ?? (modelUri ? name : undefined);
+      const deployed = (functionName && modelOfFunction(functionName)) ?? (modelUri ? name : undefined);
       return deployed ? [[`smlt predict ${deployed} --data ${job?.data.test ? shortPath(job.data.test) : 'DATASET'} --index 0`, 'ask the deployed function'], [`smlt pull ${deployed}`, 'the model as plain files'], ['smlt list', 'all runs']] : [['smlt list', 'all runs']]; // prettier-ignore
     }
     case 'budgetExhausted':

@@ -60,7 +60,7 @@ class DrawnView implements RunView {
 }
 
 /** The drawing: stage bar, progress, allocation with its reason, money, time. */
-export function viewLines(record: RunRecord, planned: readonly Stage[], nowMs: number, paint: Paint, width: number): string[] {
+function viewLines(record: RunRecord, planned: readonly Stage[], nowMs: number, paint: Paint, width: number): string[] {
   const last = record.journal.at(-1);
   const cut = (text: string) => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
   const lines = [
@@ -90,12 +90,12 @@ function bar(done: number, total: number, width: number): string {
   return `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`;
 }
 
-export function spendText({ ledger, budgetNanoUsd }: RunRecord): string {
+function spendText({ ledger, budgetNanoUsd }: RunRecord): string {
   const spent = dollars(spentNanoUsd(ledger));
   return budgetNanoUsd === null ? spent : `${spent} of ${dollars(budgetNanoUsd)}`;
 }
 
-export function timeText({ startedAtMs, deadlineAtMs }: RunRecord, nowMs: number): string {
+function timeText({ startedAtMs, deadlineAtMs }: RunRecord, nowMs: number): string {
   const gone = clock(nowMs - startedAtMs);
   return deadlineAtMs === null ? gone : `${gone} of ${clock(deadlineAtMs - startedAtMs)}`;
 }

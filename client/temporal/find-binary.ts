@@ -114,7 +114,7 @@ function searchPath(name: string, path: string): string | undefined {
     .find(isExecutable);
 }
 
-export function isExecutable(path: string): boolean {
+function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
     return true;

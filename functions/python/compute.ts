@@ -14,7 +14,7 @@ import type { BuildRequest, Built, Compute } from '../compute';
 import { Lru } from '../lru';
 import { readGraph, readProgram } from '../program';
 import { peakRssMib } from '../peak-memory';
-import type { Stores } from '../world';
+import type { Stores } from '../stores';
 import type { Channel } from './channel';
 import { PythonSession, type Sources } from './session';
 

@@ -323,7 +323,7 @@ function settingsDigest(spec: FunctionSpec): string {
 }
 
 /** `smlt-<role>-<code digest>-<memory>`, and a digest of the other settings where they are not the usual ones: one name, one function. */
-export function functionNameOf(spec: FunctionSpec, codeSha256: string): string {
+function functionNameOf(spec: FunctionSpec, codeSha256: string): string {
   if (spec.name !== undefined) return spec.name;
   const base = `smlt-${spec.python ? 'python-' : ''}${spec.role}-${codeSha256.slice(0, DIGEST_IN_NAME)}-${spec.memoryMib}`;
   const usual = spec.timeoutMs === MAX_TIMEOUT_MS && Object.keys(settingsOf(spec).Environment.Variables).length === 0;

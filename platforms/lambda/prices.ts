@@ -72,8 +72,9 @@ function readPrices(path: string): PriceList {
   return parseWith(GivenPrices, content, `SMLT_PRICES, ${path},`);
 }
 
+/** Memory that makes one vCPU on Lambda. */
 export const MIB_PER_VCPU = 1_769;
-export const MAX_VCPUS = 6;
+const MAX_VCPUS = 6;
 
 /** Source: AWS Lambda's guide, "Configure memory": one vCPU at 1,769 MB, in proportion, six at the most. */
 export const lambdaVcpus = (memoryMib: number): number => Math.min(memoryMib / MIB_PER_VCPU, MAX_VCPUS);

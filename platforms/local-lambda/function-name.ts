@@ -1,7 +1,7 @@
 import { validation } from './api-error';
 
 /** The account and region that every ARN of the embedded server carries; nothing is looked up by them. */
-export const ACCOUNT_ID = '000000000000';
+const ACCOUNT_ID = '000000000000';
 export const DEFAULT_REGION = 'us-east-1';
 
 export interface FunctionTarget {

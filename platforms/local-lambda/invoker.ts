@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { MIB_PER_VCPU } from '../lambda/prices';
 import { throttled } from './api-error';
 import type { CodeStore } from './code-store';
 import type { FaultAction } from './faults';
@@ -12,8 +13,6 @@ import { commandOf, environmentOf } from './runtime-process';
 import type { SupervisorClient } from './supervisor-client';
 import type { ExitedMessage } from './supervisor-protocol';
 
-/** Memory that makes one vCPU on Lambda. */
-export const MIB_PER_VCPU = 1_769;
 const INIT_LIMIT_MS = 10_000;
 const KEPT_LOGS_PER_FUNCTION = 200;
 /** With less memory left on this machine, a new instance takes the place of one that idles. */

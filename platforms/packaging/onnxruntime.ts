@@ -9,7 +9,7 @@ export interface PackagedFile {
 }
 
 /** The systems that functions can be packaged for: those that onnxruntime-node has binaries for. */
-export const targets = ['linux-x64', 'linux-arm64', 'darwin-arm64'] as const;
+const targets = ['linux-x64', 'linux-arm64', 'darwin-arm64'] as const;
 
 /** What onnxruntime-node needs at run time on one platform, and nothing else: all of it is 300 MB, one platform 45. */
 export function onnxruntimeFiles(platform: string, arch: string): PackagedFile[] {

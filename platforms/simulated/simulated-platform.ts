@@ -1,6 +1,6 @@
 import { requestsLine, type StoreRequests } from '../../contracts/charged-requests';
 import { SmltError } from '../../contracts/errors';
-import type { FunctionRole } from '../../contracts/functions';
+import { modelOfFunction, type FunctionRole } from '../../contracts/functions';
 import {
   EvaluateRequest,
   ExportRequest,
@@ -99,7 +99,7 @@ export class SimulatedPlatform implements FunctionPlatform {
 
   async invoke({ name, memoryMib }: FunctionReference, payload: unknown): Promise<Invocation> {
     const { clock, model } = this.#options;
-    const role = (name.startsWith('smlt-model-') ? 'predict' : name.slice(0, name.lastIndexOf('-'))) as FunctionRole;
+    const role = (modelOfFunction(name) !== undefined ? 'predict' : name.slice(0, name.lastIndexOf('-'))) as FunctionRole;
     const startMs = await clock.now();
     if (model.refuses(role, startMs)) throw new SmltError('PlatformUnavailable', `${name}: the simulated platform takes no invocations now`);
     if (this.#running >= this.limits.concurrency)

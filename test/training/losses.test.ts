@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { MetricSums } from '../../contracts/functions';
 import { Loss } from '../../contracts/loss';
 import { GraphWriter } from '../../training/graph-writer';
-import { isWeighted, targetInput, writeLoss, type Target } from '../../training/losses';
+import { isWeighted, writeLoss } from '../../training/losses';
+import { targetInput, type Target } from '../../training/losses/target';
 import { measure, mergeSums, metricsFor, metricsOf } from '../../training/metrics';
 import { encodeModel } from '../../training/onnx/codec';
 

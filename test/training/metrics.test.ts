@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { Loss } from '../../contracts/loss';
 import { addExact, roundExact } from '../../training/exact-sum';
-import type { Target } from '../../training/losses';
+import type { Target } from '../../training/losses/target';
 import { measure, mergeSums, metricsOf } from '../../training/metrics';
 
 /** Exactly, with fractions of whole numbers: every float64 is a whole number times 2^-1074. */

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layer, Loss } from '../../contracts/model';
-import type { Target } from '../../training/losses';
+import type { Target } from '../../training/losses/target';
 import { buildProgram } from '../../training/prepare';
 import { openTraining } from '../../training/runtime';
 

@@ -1,7 +1,6 @@
 import { SmltError } from '../../contracts/errors';
 import { pruned } from '../graph-writer';
-import type { Target } from '../losses';
-import { targetInput } from '../losses';
+import { targetInput, type Target } from '../losses/target';
 import type { Graph, Node, ValueInfo } from '../onnx/graph';
 import { dataOf, elementTypeNumbers, int, intTensor, sizeOf } from '../onnx/graph';
 import { show } from '../shapes';

@@ -5,9 +5,9 @@ import { withOwnStatistics } from './own-statistics';
 import { withPadding } from './padding';
 import { inSinglePrecision } from './single-precision';
 
-export const OLDEST_OPSET = 13;
+const OLDEST_OPSET = 13;
 /** The newest that onnxruntime-node 1.30 runs. */
-export const NEWEST_OPSET = 26;
+const NEWEST_OPSET = 26;
 
 /**
  * A forward graph as the rest of training/ takes it: functions inlined, floats in float32, each node with a name of its own.

@@ -1,8 +1,9 @@
 import type { LossSettings } from '../../contracts/loss';
 import type { GraphWriter } from '../graph-writer';
 import { int } from '../onnx/graph';
-import type { Target, WrittenLoss } from '../losses';
 import type { Value } from '../shapes';
+import type { Target } from './target';
+import type { WrittenLoss } from './written-loss';
 
 /** Losses over the axis of classes. */
 

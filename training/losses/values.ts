@@ -1,8 +1,8 @@
 import type { LossSettings } from '../../contracts/loss';
 import type { GraphWriter } from '../graph-writer';
 import { elementsOf } from '../graph-writer';
-import type { WrittenLoss } from '../losses';
 import type { Value } from '../shapes';
+import type { WrittenLoss } from './written-loss';
 
 /** Losses value by value. A sample's loss is the mean over its values, as PyTorch's `reduction='mean'` gives. */
 type ByValue = Extract<LossSettings, { kind: 'mse' | 'mae' | 'huber' | 'bce-with-logits' | 'hinge' }>;

@@ -3,7 +3,7 @@ import { int } from '../onnx/graph';
 import type { Tensor } from '../onnx/graph';
 import type { Value } from '../shapes';
 import { inputsOf } from '../vjp/rule';
-import type { Lowering } from './index';
+import type { Lowering } from './lowering';
 
 /** `[N, S, heads D]` to `[N, heads, S, D]`; a tensor of rank 4 is there already. */
 function byHead(g: GraphWriter, x: Value, heads: number): Value {

@@ -2,7 +2,7 @@ import type { GraphWriter } from '../graph-writer';
 import { sizeOf } from '../onnx/graph';
 import type { Value } from '../shapes';
 import type { At } from '../vjp/rule';
-import type { Lowering } from './index';
+import type { Lowering } from './lowering';
 
 /** A tensor whose axes have names: one letter each, or the number of an axis that `...` stands for. */
 interface Term {

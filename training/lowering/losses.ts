@@ -3,7 +3,7 @@ import { int } from '../onnx/graph';
 import type { Value } from '../shapes';
 import type { At } from '../vjp/rule';
 import { inputsOf } from '../vjp/rule';
-import type { Lowering } from './index';
+import type { Lowering } from './lowering';
 
 /**
  * -w[y] log p[y] of log probabilities `[N, C, …]` and labels `[N, …]`; a label equal to `ignore_index` counts nothing.

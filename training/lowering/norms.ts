@@ -3,7 +3,7 @@ import { float, int, sizeOf } from '../onnx/graph';
 import type { Value } from '../shapes';
 import { axisOf } from '../shapes';
 import { inputsOf } from '../vjp/rule';
-import type { Lowering } from './index';
+import type { Lowering } from './lowering';
 
 const perChannel = (vector: Value, rank: number): number[] => [1, elementsOf(vector), ...new Array<number>(rank - 2).fill(1)];
 

@@ -6,7 +6,7 @@ import { axisOf, reach } from '../shapes';
 import type { At } from '../vjp/rule';
 import { inputsOf } from '../vjp/rule';
 import { splitSizes } from '../vjp/shape';
-import type { Lowering } from './index';
+import type { Lowering } from './lowering';
 
 /** For each element of a padded axis, which element of the axis it repeats. */
 function paddedIndex(size: number, before: number, after: number, mode: string): number[] {

@@ -3,7 +3,7 @@ import type { Value } from '../shapes';
 import { float } from '../onnx/graph';
 import type { At } from '../vjp/rule';
 import { inputsOf } from '../vjp/rule';
-import type { Lowering } from './index';
+import type { Lowering } from './lowering';
 
 /*
  * Recurrent layers unrolled over their steps; the sequence's length is fixed with the batch. The products with the input

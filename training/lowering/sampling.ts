@@ -3,7 +3,7 @@ import { floatTensor, int } from '../onnx/graph';
 import type { Value } from '../shapes';
 import type { At } from '../vjp/rule';
 import { inputsOf } from '../vjp/rule';
-import type { Lowering } from './index';
+import type { Lowering } from './lowering';
 
 /** Mirrors coordinates at the borders as often as needed. */
 function reflected(g: GraphWriter, x: Value, low: number, high: number): Value {

@@ -3,7 +3,7 @@ import type { Value } from '../shapes';
 import { axisOf } from '../shapes';
 import type { At } from '../vjp/rule';
 import { inputsOf } from '../vjp/rule';
-import type { Lowering } from './index';
+import type { Lowering } from './lowering';
 
 /*
  * Sequences, whose length is known once the batch is fixed: they are kept as lists of values while the graph is read,

@@ -1,7 +1,7 @@
 import { SmltError } from '../../contracts/errors';
 import type { MetricSums } from '../../contracts/functions';
 import { settingsOf, type Loss, type LossSettings } from '../../contracts/loss';
-import type { Target } from '../losses';
+import type { Target } from '../losses/target';
 import { Tally } from './tally';
 
 type Settings<K extends LossSettings['kind']> = Extract<LossSettings, { kind: K }>;

@@ -22,7 +22,7 @@ export function encodeScores(scores: readonly number[] | Float32Array): string {
   return btoa(binary);
 }
 
-export function decodeScores(text: string): Float32Array {
+function decodeScores(text: string): Float32Array {
   const binary = atob(text);
   const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
   const view = new DataView(bytes.buffer);

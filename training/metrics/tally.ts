@@ -8,7 +8,7 @@ export type SumName = (typeof sumNames)[number];
 /** Above this many classes a part would not fit into an answer. */
 const MOST_CONFUSED = 64;
 const MOST_CLASSES = 4_096;
-export const RANKS = 10;
+const RANKS = 10;
 
 /** Counts and exact sums of one part, while it is measured. */
 export class Tally {

@@ -5,7 +5,7 @@ import { invalid, readModel, writeModel } from './raw';
 export type ReadBeside = (location: string) => Promise<Uint8Array>;
 
 /** Protobuf's own limit, and the size of the largest array that every host can hold in one piece. */
-export const MODEL_BYTES_LIMIT = 2 ** 31;
+const MODEL_BYTES_LIMIT = 2 ** 31;
 
 /**
  * The model with all its tensors in it: what lies in files beside it is read and put in place (ONNX "External Data").
@@ -39,7 +39,7 @@ export async function selfContained(bytes: Uint8Array, read: ReadBeside): Promis
 }
 
 /** @throws {SmltError} `InvalidModel` for 2 GiB and more */
-export function checkModelBytes(total: number): void {
+function checkModelBytes(total: number): void {
   if (total >= MODEL_BYTES_LIMIT)
     throw invalid(
       `the ONNX model has ${(total / 2 ** 30).toFixed(2)} GiB with its external data; expected less than 2 GiB; train a smaller model, or freeze and cut off its first layers`,
