@@ -19,6 +19,39 @@ export interface ExchangeTraffic {
 
 export const noTraffic = (): ExchangeTraffic => ({ bytesWritten: 0, bytesRead: 0, puts: 0, gets: 0, requests: 0 });
 
+/** A value that somebody wants as soon as it is there. */
+export interface Wanted {
+  readonly name: string;
+  /** Of the value. Left out: known when it comes. */
+  readonly bytes?: number;
+  /**
+   * Where it goes: as many bytes as it has. Asked when they come, and again, for the same ones, when what came was no good.
+   * Left out: that the value is there is enough.
+   */
+  readonly room?: (bytes: number) => Uint8Array;
+}
+
+/** Whoever takes values from an exchange. */
+export interface Taker {
+  /** The value is whole, and in its room. Once for each that is wanted. */
+  taken(name: string): void;
+  /** Was there, and cannot be read any more. Whether it is still wanted is the store's affair: it may come all the same. */
+  gone(name: string): void;
+  /** The store refuses, or a value can never be used. Nothing more comes. */
+  failed(error: unknown): void;
+}
+
+/** One reader's values on their way, until it is stopped. Values are read as they come, whatever their reader does meanwhile. */
+export interface Taking {
+  want(values: readonly Wanted[]): void;
+  /** One look at what is missing, where the store brings no news by itself. */
+  glance(): void;
+  /** Says that from now on somebody does nothing but wait, or no longer does: where looks cost, they are made for who waits. */
+  attend(waits: boolean): void;
+  /** When this resolves, nothing is written into anybody's room any more. */
+  stop(): Promise<void>;
+}
+
 /**
  * The parameter store: low-latency and volatile; anything in it may vanish at any moment, which costs time, never bits.
  * Values are whole or absent, carry length and digest, and a corrupt one counts as absent (and is deleted by its finder).
@@ -45,6 +78,8 @@ export interface Exchange {
   present(names: readonly string[], signal?: AbortSignal): Promise<boolean[]>;
   /** Waits until all names exist or time is up; calls `onArrival` once for each as it is seen. Returns those still missing. */
   waitFor(names: readonly string[], options: WaitOptions, onArrival?: (name: string) => void): Promise<string[]>;
+  /** Reads values as they come, for as long as it is not stopped. @param lookMs  of those who wait, how long one wait in the store lasts at most */
+  take(taker: Taker, lookMs: number): Taking;
   delete(names: readonly string[], signal?: AbortSignal): Promise<void>;
   list(prefix: string, signal?: AbortSignal): Promise<string[]>;
   /**

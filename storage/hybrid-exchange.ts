@@ -1,8 +1,9 @@
 import { SmltError } from '../contracts/errors';
 import { checkObjectName } from '../contracts/names';
 import type { ChargedRequests } from './charged-requests';
-import type { Exchange, ExchangeTraffic, WaitOptions } from './exchange';
+import type { Exchange, ExchangeTraffic, Taker, Taking, WaitOptions } from './exchange';
 import { allThrough, waitInEach } from './several';
+import { PlainTaking } from './taking';
 
 /** Where a value goes: what a step leaves behind for good lasts, what workers wait for is hot, its parameters are both. */
 type Place = 'hot' | 'lasting' | 'both';
@@ -103,6 +104,10 @@ export class HybridExchange implements Exchange {
     const copied = timeoutMs > 0 ? missing.filter((name) => placeOf(name) === 'both') : [];
     const gone = new Set(copied.length > 0 ? await this.lasting.waitFor(copied, { timeoutMs: 0, ...(signal && { signal }) }, onArrival) : []);
     return missing.filter((name) => gone.has(name) || !copied.includes(name));
+  }
+
+  take(taker: Taker, lookMs: number): Taking {
+    return new PlainTaking(this, taker, lookMs);
   }
 
   async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {

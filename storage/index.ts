@@ -14,7 +14,7 @@ import type * as RedisShards from './redis/redis-shards';
 import type * as S3Exchanges from './s3/s3-exchange';
 import type * as S3 from './s3/s3-object-store';
 
-export type { Exchange, ExchangeTraffic, WaitOptions } from './exchange';
+export type { Exchange, ExchangeTraffic, Taker, Taking, WaitOptions, Wanted } from './exchange';
 export type { ObjectInfo, ObjectStore } from './object-store';
 export { sha256Hex } from './digest';
 

@@ -74,7 +74,9 @@ async function roundOf(turn: Turn, dataSamples: number): Promise<Outcome> {
   const sweep = new Sweep(turn);
   for (;;) {
     try {
-      return await goOn(turn, steps, sweep);
+      const outcome = await goOn(turn, steps, sweep);
+      await steps.close();
+      return outcome;
     } catch (detour) {
       await steps.abandon();
       // The stores have tried again for as long as they may: the slot is worth more to others.

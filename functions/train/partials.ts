@@ -63,18 +63,26 @@ export class Partials {
   /** What to wait for; `take` is given the sum, in a vector of its own. */
   expected(name: string, span: Span, take: (sum: Float32Array) => void): Expected {
     const method = this.#method;
-    const floats = () => this.vectors.floats(span.end - span.start);
+    const length = span.end - span.start;
+    if (!method || this.#paramsIn(span) === 0) {
+      let sum = new Float32Array(0);
+      return { name, bytes: bytesIn(length), room: () => bytesOf((sum = this.vectors.floats(length))), take: () => take(sum) };
+    }
     const receive = (bytes: Uint8Array) => {
-      const sum = floats();
+      const sum = this.vectors.floats(length);
       this.decode(bytes, span, sum);
       take(sum);
     };
+    if (!method.fixedSize) {
+      let coded = new Uint8Array();
+      return { name, room: (bytes) => (coded = new Uint8Array(bytes)), take: () => receive(coded) };
+    }
+    const coded = this.#floatsFor(method, span);
     let room = new Float32Array(0);
-    if (!method || this.#paramsIn(span) === 0) return { name, into: () => bytesOf((room = floats())), take: () => take(room) };
-    if (!method.fixedSize) return { name, takeBytes: receive };
     return {
       name,
-      into: () => bytesOf((room = this.vectors.floats(this.#floatsFor(method, span)))),
+      bytes: bytesIn(coded),
+      room: () => bytesOf((room = this.vectors.floats(coded))),
       take: () => {
         receive(bytesOf(room));
         this.vectors.release(room);
@@ -91,4 +99,5 @@ export class Partials {
   }
 }
 
+const bytesIn = (floats: number) => floats * Float32Array.BYTES_PER_ELEMENT;
 const floatsOf = (bytes: number) => Math.ceil(bytes / Float32Array.BYTES_PER_ELEMENT);

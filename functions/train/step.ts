@@ -16,8 +16,9 @@ import { Partials } from './partials';
 import { publish } from './publish';
 import { meanOf, RoleSums, type Awaited, type Means } from './sums';
 import type { Turn } from './turn';
-import { Arrivals } from './wait';
+import { Arrivals, type Expected } from './wait';
 
+const expectedIn = (name: string, view: ArrayBufferView): Expected => ({ name, bytes: view.byteLength, room: () => bytesOf(view) });
 const slice = (vector: Float32Array, { start, end }: Span) => vector.subarray(start, end);
 
 /**
@@ -29,7 +30,7 @@ export class Steps {
   readonly #partials: Partials;
   readonly #lanes: LaneWork;
   readonly #sums: RoleSums;
-  #arrivals: Arrivals;
+  readonly #arrivals: Arrivals;
   /** On their way out of vectors that must not change meanwhile. */
   readonly #puts = new Set<Promise<void>>();
   /** When a lone worker last published a step. */
@@ -50,7 +51,7 @@ export class Steps {
   /** From params and own states of `step` in the workspace to those of `step + 1`, published; of the params only the updated ones are sure to be new. */
   async run(step: number): Promise<void> {
     const { layout, meter, plan } = this.turn;
-    this.#arrivals = new Arrivals(this.turn);
+    this.#arrivals.begin();
     this.#partials.step = step;
     const { combined, totals } = this.#sums.awaited;
     const fromMembers = this.#expectPartials(step, combined);
@@ -81,7 +82,7 @@ export class Steps {
     const readsExtra = layout.needsExtra && !layout.updatesExtra;
     if (readsExtra) {
       const name = layout.state(step, layout.extra);
-      this.#arrivals.expect({ name, into: () => bytesOf(extra.values) });
+      this.#arrivals.expect([expectedIn(name, extra.values)]);
       wanted.push(name);
     }
     await this.#arrivals.until(wanted, { step: step - 1, published: layout.published(step) });
@@ -106,9 +107,14 @@ export class Steps {
     return this.#lanes.recall(step);
   }
 
+  /** Waits for nothing any more. */
+  async close(): Promise<void> {
+    await this.#arrivals.close();
+  }
+
   /** After a step that was left in the middle: when this returns, nothing is on its way into or out of the workspace any more. */
   async abandon(): Promise<void> {
-    await this.#arrivals.close();
+    await this.close();
     await Promise.allSettled(this.#puts);
     this.turn.workspace.releaseWork();
     this.#sums.forget();
@@ -132,11 +138,9 @@ export class Steps {
 
   /** Expects partials of others; returns their names. */
   #expectPartials(step: number, awaited: readonly Awaited[]): string[] {
-    return awaited.map(({ node, span, take }) => {
-      const name = this.turn.layout.partial(step, node, span);
-      this.#arrivals.expect(this.#partials.expected(name, span, take));
-      return name;
-    });
+    const expected = awaited.map(({ node, span, take }) => this.#partials.expected(this.turn.layout.partial(step, node, span), span, take));
+    if (expected.length > 0) this.#arrivals.expect(expected);
+    return expected.map(({ name }) => name);
   }
 
   /** Computes the lanes and publishes their nodes, each as soon as it is whole. Returns the last one, lent to the sums. */
@@ -174,8 +178,8 @@ export class Steps {
   #expectParams(step: number): void {
     const { layout, workspace } = this.turn;
     workspace.params.forget();
-    for (const { name, range } of this.#othersOf((r) => layout.params(step, r)))
-      this.#arrivals.expect(layout.replicated ? { name } : { name, into: () => bytesOf(slice(workspace.params.values, range)) });
+    const others = this.#othersOf((range) => layout.params(step, range));
+    this.#arrivals.expect(others.map(({ name, range }) => (layout.replicated ? { name } : expectedIn(name, slice(workspace.params.values, range)))));
   }
 
   #othersOf(nameOf: (range: Span) => string): { name: string; range: Span }[] {
@@ -203,7 +207,7 @@ export class Steps {
     const known = meanOf(means, extra);
     if (known) mean[0] = known[weightAt]!;
     if (!known) {
-      this.#arrivals.expect({ name, into: () => bytesOf(mean) });
+      this.#arrivals.expect([expectedIn(name, mean)]);
       await this.#arrivals.until([name], { step, published });
     } else if (!layout.replicated && !layout.alone) {
       published.push(name);
@@ -232,10 +236,11 @@ export class Steps {
       await meter.during('upload', () => this.#put(layout.norm(step, span), values));
       published.push(layout.norm(step, span));
       const others = this.#othersOf((range) => layout.norm(step, range));
-      for (const { name, range } of others) {
+      const expected = others.map(({ name, range }) => {
         const theirs = new Float64Array(normCount(range, blockElements, paramCount));
-        this.#arrivals.expect({ name, into: () => bytesOf(theirs), take: () => void norms.push({ range, values: theirs }) });
-      }
+        return { ...expectedIn(name, theirs), take: () => void norms.push({ range, values: theirs }) };
+      });
+      this.#arrivals.expect(expected);
       await this.#arrivals.until(
         others.map(({ name }) => name),
         { step, published },

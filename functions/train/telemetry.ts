@@ -37,18 +37,14 @@ export class Meter {
     }
   }
 
-  async reading<T>(work: () => Promise<T>): Promise<T> {
+  /** The first bytes of a value have come; `readEnds` when it is whole, or given up. */
+  readBegins(): void {
     this.#count();
     this.#reads++;
-    try {
-      const before = this.enter('download');
-      const pending = work(); // a store in memory has done it all when this returns
-      this.enter(before);
-      return await pending;
-    } finally {
-      this.#count();
-      this.#reads--;
-    }
+  }
+  readEnds(): void {
+    this.#count();
+    this.#reads--;
   }
 
   stepDone(durationMs: number): void {

@@ -1,19 +1,15 @@
+import type { Taking, Wanted } from '../../storage/exchange';
 import { findNewest, isWhole, allDurable } from './resolve';
 import { Detour, type Turn } from './turn';
 
 /** One value that is read as soon as it is there. */
-export interface Expected {
-  readonly name: string;
-  /** Asked for when the read begins. Left out: that it is there is enough. */
-  readonly into?: () => Uint8Array;
+export interface Expected extends Wanted {
+  /** Once it is in its room. */
   readonly take?: () => void;
-  /** Instead of both, where its length is not known before. */
-  readonly takeBytes?: (bytes: Uint8Array) => void;
 }
-interface Reading extends Expected {
-  state: 'missing' | 'seen' | 'read';
+interface Arriving extends Expected {
+  state: 'missing' | 'coming' | 'taken';
 }
-const nothing = () => undefined;
 export interface Until {
   readonly step: number;
   /** All that this worker has published for the step so far. A missing one means loss. */
@@ -21,63 +17,62 @@ export interface Until {
 }
 
 /**
- * What one step of a worker waits for: values are read as they come, also while this worker still computes, reduces or
+ * What the steps of a worker wait for: values are read as they come, also while this worker still computes, reduces or
  * waits for others of them. A value that is gone again when it is read leads to resolve.
  */
 export class Arrivals {
-  readonly #expected = new Map<string, Reading>();
-  readonly #reads = new Set<Promise<void>>();
-  #glancing = false;
-  #glancedAtMs = -Infinity;
-  #closed = false;
+  readonly #expected = new Map<string, Arriving>();
+  #taking: Taking | undefined;
   #failure: unknown;
-  /** Called after each read. */
-  #onRead: () => void = () => undefined;
+  /** How many of those that somebody waits for are still to come. */
+  #awaited = new Set<string>();
+  #wake: () => void = () => undefined;
+  #hasNews = false;
 
   constructor(private readonly turn: Turn) {}
 
-  expect(one: Expected): void {
-    this.#expected.set(one.name, { ...one, state: 'missing' });
+  /** A step begins: all of the last one's are here. */
+  begin(): void {
+    this.#expected.clear();
+  }
+
+  expect(values: readonly Expected[]): void {
+    const { exchange, plan } = this.turn;
+    this.#taking ??= exchange.take(
+      { taken: (name) => this.#taken(name), gone: () => this.#fail(new Detour({ kind: 'resolve' })), failed: (error) => this.#fail(error) },
+      plan.times.lookMs,
+    );
+    for (const value of values) this.#expected.set(value.name, { ...value, state: 'missing' });
+    this.#taking.want(values.map((value) => this.#wanted(value)));
   }
 
   /** One look, without waiting: between two lanes. Nothing counts as missing yet. */
   glance(): void {
-    const missing = this.#missing([...this.#expected.keys()]);
-    const { glanceMs = 0 } = this.turn.exchange;
-    const nowMs = performance.now();
-    if (this.#glancing || missing.length === 0 || nowMs - this.#glancedAtMs < glanceMs) return;
-    this.#glancing = true;
-    this.#glancedAtMs = nowMs;
-    const looking = this.turn.exchange
-      .waitFor(missing, { timeoutMs: 0 }, (name) => this.#read(name))
-      .then(
-        () => undefined,
-        (error: unknown) => this.#fail(error),
-      )
-      .finally(() => (this.#glancing = false));
-    this.#track(looking);
+    this.#taking?.glance();
   }
 
   /** Waits until these are read; others that are expected are read on the way. */
   async until(names: readonly string[], { step, published }: Until): Promise<void> {
+    this.#throwFailure();
+    this.#awaited = new Set(names.filter((name) => this.#expected.get(name)!.state !== 'taken'));
+    if (this.#awaited.size === 0) return;
     const { meter, plan } = this.turn;
     const { times } = plan;
-    await meter.during('wait', async () => {
+    const before = meter.enter('wait');
+    this.#taking!.attend(true);
+    try {
       let quietSinceMs = performance.now();
       for (;;) {
-        this.#throwFailure();
-        const missing = this.#missing(names);
-        if (missing.length === 0) break;
         const longMs = Math.max(times.waitMs, 2 * meter.medianStepMs);
         const untilLongMs = quietSinceMs + longMs - performance.now();
-        let arrived = false;
-        await this.#waitForAny(names, Math.max(1, Math.min(untilLongMs, times.lookMs)), () => (arrived = true));
-        if (arrived) {
+        this.#hasNews = false;
+        await this.#newsWithin(Math.max(1, Math.min(untilLongMs, times.lookMs)));
+        this.#throwFailure();
+        if (this.#hasNews) {
           this.turn.news();
           quietSinceMs = performance.now();
         }
-        const still = this.#missing(names);
-        if (still.length === 0) continue;
+        if (this.#awaited.size === 0) return;
         await this.turn.lookForEnd();
         if (performance.now() - quietSinceMs >= longMs) {
           await lookAround(this.turn, step, published);
@@ -85,76 +80,66 @@ export class Arrivals {
         }
         // After looking around: whoever gives up has resolved first.
         if (this.turn.nearLimit('wait') || performance.now() - this.turn.newsAtMs >= times.giveUpMs)
-          throw new Detour({ kind: 'waiting', step, missing: still });
+          throw new Detour({ kind: 'waiting', step, missing: [...this.#awaited] });
       }
-      const unread = () => names.some((name) => this.#expected.get(name)!.state !== 'read');
-      while (unread()) {
-        await new Promise<void>((resolve) => (this.#onRead = resolve));
-        this.#throwFailure();
-      }
-    });
+    } finally {
+      this.#taking?.attend(false);
+      meter.enter(before);
+    }
   }
 
   /** When this returns, nothing writes into anybody's buffers any more. */
   async close(): Promise<void> {
-    this.#closed = true;
-    while (this.#reads.size > 0) await Promise.allSettled(this.#reads);
+    const taking = this.#taking;
+    this.#taking = undefined;
+    await taking?.stop();
+    for (const { state } of this.#expected.values()) if (state === 'coming') this.turn.meter.readEnds();
+    this.#expected.clear();
+    this.#failure = undefined;
   }
 
-  /** The store tells when all names are there; this ends as well when the ones that count are. */
-  async #waitForAny(names: readonly string[], timeoutMs: number, onArrival: () => void): Promise<void> {
-    const enough = new AbortController();
-    try {
-      await this.turn.exchange.waitFor(this.#missing([...this.#expected.keys()]), { timeoutMs, signal: enough.signal }, (name) => {
-        onArrival();
-        this.#read(name);
-        if (this.#missing(names).length === 0) enough.abort();
-      });
-    } catch (error) {
-      if (!enough.signal.aborted) throw error;
+  #wanted({ name, bytes, room }: Expected): Wanted {
+    if (!room) return { name };
+    let given: Uint8Array | undefined;
+    const giveRoom = (length: number) => {
+      const one = this.#expected.get(name)!;
+      if (one.state === 'missing') this.turn.meter.readBegins();
+      one.state = 'coming';
+      return given?.byteLength === length ? given : (given = room(length));
+    };
+    return { name, room: giveRoom, ...(bytes !== undefined && { bytes }) };
+  }
+
+  #taken(name: string): void {
+    const one = this.#expected.get(name);
+    if (!one || one.state === 'taken' || !this.#taking) return;
+    const { meter } = this.turn;
+    if (one.state === 'coming') meter.readEnds();
+    one.state = 'taken';
+    if (one.take) {
+      const before = meter.enter('reduce');
+      one.take();
+      meter.enter(before);
     }
+    this.#hasNews = true;
+    if (this.#awaited.delete(name) && this.#awaited.size === 0) this.#wake();
   }
 
-  #missing(names: readonly string[]): string[] {
-    return names.filter((name) => this.#expected.get(name)!.state === 'missing');
-  }
-
-  #read(name: string): void {
-    const one = this.#expected.get(name)!;
-    if (this.#closed || one.state !== 'missing') return;
-    const { into, take, takeBytes } = one;
-    one.state = into || takeBytes ? 'seen' : 'read';
-    if (one.state === 'read') return;
-    const { meter, exchange } = this.turn;
-    this.#track(
-      meter
-        .reading(async () => {
-          if (into) return (await exchange.getInto(name, into())) ? (take ?? nothing) : undefined;
-          const bytes = await exchange.get(name);
-          return bytes && (() => takeBytes!(bytes));
-        })
-        .then((takeIt) => {
-          if (this.#closed) return;
-          if (!takeIt) return this.#fail(new Detour({ kind: 'resolve' }));
-          const during = meter.enter('reduce');
-          takeIt();
-          meter.enter(during);
-          one.state = 'read';
-        })
-        .catch((error: unknown) => this.#fail(error)),
-    );
-  }
-
-  #track(work: Promise<void>): void {
-    const tracked: Promise<void> = work.finally(() => {
-      this.#reads.delete(tracked);
-      this.#onRead();
+  /** Until all that are awaited are here, or something fails, or time is up. */
+  #newsWithin(durationMs: number): Promise<void> {
+    if (this.#awaited.size === 0 || this.#failure !== undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, durationMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
     });
-    this.#reads.add(tracked);
   }
 
   #fail(error: unknown): void {
     this.#failure ??= error;
+    this.#wake();
   }
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;

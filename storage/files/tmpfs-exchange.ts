@@ -3,13 +3,14 @@ import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SmltError } from '../../contracts/errors';
 import { bytesOf, checkRoom, exchangeFrames, type FrameHeader } from '../frame';
-import { noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
+import { noTraffic, type Exchange, type ExchangeTraffic, type Taker, type Taking, type WaitOptions } from '../exchange';
 import { checkPrefix } from '../prefix';
 import { failedWith, fileFault, isAbsent } from './faults';
 import { fullPath, nameOfPath, pathOfName } from '../inbox-paths';
 import { InboxWatch, type WatchFolder } from './inbox-watch';
 import { SpareFiles } from './spare-files';
 import { readHeader, readValue, removeFile, removeOld, withFile, writeFile } from './value-file';
+import { PlainTaking } from '../taking';
 
 /** Holds a space, as no name does. Outside every inbox, so that an unfinished file wakes nobody. */
 const asideFolder = 'unfinished values';
@@ -135,6 +136,10 @@ export class TmpfsExchange implements Exchange {
     if (missing.size > 0 && timeoutMs > 0) await this.watchUntilSeen(missing, look, lookAtAll, timeoutMs, signal);
     const left = new Set([...missing.values()].flatMap((files) => [...files.values()]));
     return [...left];
+  }
+
+  take(taker: Taker, lookMs: number): Taking {
+    return new PlainTaking(this, taker, lookMs);
   }
 
   async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {

@@ -1,27 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SmltError } from '../../contracts/errors';
-import { noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
-import { checkRoom, exchangeFrames, type FrameHeader } from '../frame';
+import { noTraffic, type Exchange, type ExchangeTraffic, type Taker, type Taking, type WaitOptions } from '../exchange';
+import { exchangeFrames, type FrameHeader } from '../frame';
 import { checkPrefix } from '../prefix';
 import { cutViews } from '../views';
 import { fullFault, isFull, isPassing, redisFault } from './redis-faults';
+import { chunkBytes, chunkCount, headerOf } from './redis-format';
 import { RedisKeys } from './redis-keys';
 import { linkTimes, loginOf, RedisLink } from './redis-link';
+import { readValue, type ReadPlan } from './redis-read';
+import { RedisTaking } from './redis-taking';
 import { parseRedisUri, type RedisLocation } from './redis-uri';
 import { RedisNotices } from './redis-waiting';
-import type { Redirect, RespConnection, Room } from './resp-connection';
+import type { Redirect, RespArgument, RespConnection } from './resp-connection';
 import { Window } from './window';
 
-/** Redis moves values of this size best (docs/stores.md). Part of the format: a change needs another format version. */
-const chunkBytes = 2 ** 20;
 /** Longer than any round and a function's limit together: what nobody is left to delete goes by itself. */
 const lifeMs = 2 * 60 * 60_000;
 /** How long a store that is away may stay away: while one opens it, and later. */
 const openPatienceMs = 2_000;
 const patienceMs = 10_000;
 const pauseMs = { first: 20, longest: 1_000 };
-/** Replies of a MiB that are on their way at a time: one is sent, one is made, one is asked for. */
-const repliesAtOnce = 3;
+/** Of replies that are on their way at a time: a part is sent, one is made, one is asked for. */
+const replyBytesAtOnce = 3 * chunkBytes;
 const recheckMs = { first: 25, longest: 400 };
 const { headerBytes } = exchangeFrames;
 
@@ -51,7 +52,7 @@ export class RedisExchange implements Exchange {
   private readonly writing: RedisLink;
   private readonly reading: RedisLink;
   private readonly asking: RedisLink;
-  private readonly replies = new Window(repliesAtOnce);
+  private readonly replies = new Window(replyBytesAtOnce);
   private readonly hearing: RedisLink;
   private readonly notices: RedisNotices;
 
@@ -94,13 +95,9 @@ export class RedisExchange implements Exchange {
     this.traffic.requests++;
     this.traffic.puts++;
     const life = ['PX', String(lifeMs)];
-    const put = async (redis: RespConnection): Promise<boolean> => {
-      const chunks = more.map((views, i) => redis.command(['SET', this.keys.chunk(name, frame.digest, i + 1), views, ...life]));
-      const made = redis.command(['SET', head, [frame.header, ...first], 'NX', ...life]);
-      const told = redis.command(['PUBLISH', this.keys.channel(name), name]);
-      const [answer] = await allSettled([made, ...chunks, told]);
-      return answer !== null;
-    };
+    const commands: RespArgument[][] = more.map((views, i) => ['SET', this.keys.chunk(name, frame.digest, i + 1), views, ...life]);
+    commands.push(['SET', head, [frame.header, ...first], 'NX', ...life], ['PUBLISH', this.keys.channel(name), name]);
+    const put = async (redis: RespConnection) => (await redis.pipeline(commands))[more.length] !== null;
     for (;;) {
       const options = { signal, neededBytes: frame.bytes + headerBytes * (1 + more.length) };
       if (await this.ask(`writing ${name}`, this.writing, put, options)) {
@@ -115,11 +112,11 @@ export class RedisExchange implements Exchange {
   }
 
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return this.read(name, undefined, signal);
+    return this.read({ name, room: (bytes) => new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer) }, signal);
   }
 
   async getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<boolean> {
-    return (await this.read(name, into, signal)) !== undefined;
+    return (await this.read({ name, bytes: into.byteLength, room: () => into }, signal)) !== undefined;
   }
 
   async present(names: readonly string[], signal?: AbortSignal): Promise<boolean[]> {
@@ -169,6 +166,12 @@ export class RedisExchange implements Exchange {
     }
   }
 
+  take(taker: Taker): Taking {
+    const { keys, reading, replies, notices, traffic } = this;
+    const discard = (name: string) => this.discard(name);
+    return new RedisTaking({ keys, reading, replies, notices, traffic, where: this.location.where, discard }, taker);
+  }
+
   async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {
     this.traffic.requests++;
     const heads = names.map((name) => this.keys.head(name));
@@ -176,9 +179,9 @@ export class RedisExchange implements Exchange {
       `deleting ${names.length} values`,
       this.asking,
       async (redis) => {
-        const headers = await allSettled(heads.map((head) => redis.command(['GETRANGE', head, '0', String(headerBytes - 1)])));
+        const headers = await redis.pipeline(heads.map((head) => ['GETRANGE', head, '0', String(headerBytes - 1)]));
         const keys = names.flatMap((name, i) => [heads[i]!, ...this.chunksOf(name, headers[i] as Buffer)]);
-        await allSettled(keys.map((key) => redis.command(['UNLINK', key])));
+        await redis.pipeline(keys.map((key) => ['UNLINK', key]));
       },
       { signal },
     );
@@ -199,9 +202,9 @@ export class RedisExchange implements Exchange {
 
   async expire(olderThanMs: number): Promise<void> {
     await this.scan(this.keys.pattern(''), undefined, async (keys, redis) => {
-      const left = (await allSettled(keys.map((key) => redis.command(['PTTL', key])))) as number[];
+      const left = (await redis.pipeline(keys.map((key) => ['PTTL', key]))) as number[];
       const old = keys.filter((_, i) => lifeMs - left[i]! > olderThanMs);
-      await allSettled(old.map((key) => redis.command(['UNLINK', key])));
+      await redis.pipeline(old.map((key) => ['UNLINK', key]));
     });
   }
 
@@ -209,53 +212,24 @@ export class RedisExchange implements Exchange {
     for (const link of [this.writing, this.reading, this.asking, this.hearing]) link.close();
   }
 
-  /** Reads a value where it is to go, or into bytes of its own. */
-  private async read(name: string, into: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-    const head = this.keys.head(name);
+  /** Reads a value where it is to go. */
+  private async read(plan: ReadPlan, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    this.keys.head(plan.name); // a bad name is not a request
     this.traffic.requests++;
     this.traffic.gets++;
-    return this.orAbsent(name, () =>
+    const value = await this.orAbsent(plan.name, () =>
       this.ask(
-        `reading ${name}`,
+        `reading ${plan.name}`,
         this.reading,
-        async (redis) => {
-          const header = Buffer.alloc(headerBytes);
-          let value: Uint8Array = new Uint8Array();
-          const room: Room = (bytes) => {
-            if (bytes < headerBytes) return [new Uint8Array(bytes)];
-            const first = bytes - headerBytes;
-            value = into !== undefined && into.byteLength >= first ? into : new Uint8Array(Buffer.allocUnsafeSlow(first).buffer);
-            return [header, value.subarray(0, first)];
-          };
-          const bytes = await this.replies.run(() => redis.command(['GET', head], room));
-          if (bytes === null) return undefined;
-          const stored = headerOf(header, Number(bytes), name);
-          if (into !== undefined) checkRoom(stored, into, name);
-          else if (stored.bytes > chunkBytes) {
-            const whole = new Uint8Array(Buffer.allocUnsafeSlow(stored.bytes).buffer);
-            whole.set(value);
-            value = whole;
-          }
-          const chunks = Array.from({ length: chunkCount(stored.bytes) - 1 }, (_, i) => value.subarray((i + 1) * chunkBytes, (i + 2) * chunkBytes));
-          const read = await allSettled(
-            chunks.map((chunk, i) =>
-              // A part of another length cannot be the right one: it is read past the value, and fails the check.
-              this.replies.run(() =>
-                redis.command(['GET', this.keys.chunk(name, stored.digest, i + 1)], (length) => [
-                  length === chunk.byteLength ? chunk : new Uint8Array(length),
-                ]),
-              ),
-            ),
-          );
-          const cut = read.findIndex((length, i) => length !== chunks[i]!.byteLength);
-          if (cut >= 0) throw new SmltError('ObjectCorrupt', `${name}: part ${cut + 2} of ${chunks.length + 1} is not there, or cut`);
-          exchangeFrames.checkValue(value, stored, name);
-          this.traffic.bytesRead += headerBytes + stored.bytes;
-          return value;
-        },
+        (redis) =>
+          new Promise<Uint8Array | undefined>((resolve, reject) =>
+            readValue(redis, this.keys, this.replies, plan, (outcome) => (outcome instanceof Error ? reject(outcome) : resolve(outcome))),
+          ),
         { signal },
       ),
     );
+    if (value) this.traffic.bytesRead += headerBytes + value.byteLength;
+    return value;
   }
 
   private async storedHeader(name: string, signal: AbortSignal | undefined): Promise<FrameHeader | undefined> {
@@ -265,9 +239,9 @@ export class RedisExchange implements Exchange {
         this.asking,
         async (redis) => {
           const head = this.keys.head(name);
-          const [header, bytes] = await allSettled([
-            redis.command(['GETRANGE', head, '0', String(headerBytes - 1)]),
-            redis.command(['STRLEN', head]),
+          const [header, bytes] = await redis.pipeline([
+            ['GETRANGE', head, '0', String(headerBytes - 1)],
+            ['STRLEN', head],
           ]);
           return bytes === 0 ? undefined : headerOf(header as Buffer, Number(bytes), name);
         },
@@ -282,9 +256,12 @@ export class RedisExchange implements Exchange {
       return await look();
     } catch (error) {
       if (!(error instanceof SmltError) || error.code !== 'ObjectCorrupt') throw error;
-      await this.ask(`deleting ${name}`, this.asking, (redis) => redis.command(['UNLINK', this.keys.head(name)]));
+      await this.discard(name);
       return undefined;
     }
+  }
+  private async discard(name: string): Promise<void> {
+    await this.ask(`deleting ${name}`, this.asking, (redis) => redis.command(['UNLINK', this.keys.head(name)]));
   }
 
   private chunksOf(name: string, header: Buffer): string[] {
@@ -298,7 +275,7 @@ export class RedisExchange implements Exchange {
 
   private async exist(names: readonly string[], signal: AbortSignal | undefined, options: { patienceMs?: number } = {}): Promise<boolean[]> {
     const heads = names.map((name) => this.keys.head(name));
-    const ask = async (redis: RespConnection) => allSettled(heads.map((head) => redis.command(['EXISTS', head])));
+    const ask = (redis: RespConnection) => redis.pipeline(heads.map((head) => ['EXISTS', head]));
     return (await this.ask(`looking for ${names.length} values`, this.asking, ask, { signal, ...options })).map((count) => count === 1);
   }
 
@@ -330,7 +307,7 @@ export class RedisExchange implements Exchange {
     for (let pause = pauseMs.first; ; pause = Math.min(2 * pause, pauseMs.longest)) {
       signal?.throwIfAborted();
       try {
-        return await work(await link.connection());
+        return await work(link.current ?? (await link.connection()));
       } catch (error) {
         if (isFull(error)) throw fullFault(error, doing, this.location.where, neededBytes, await this.memory());
         if (!isPassing(error) || performance.now() + pause > untilMs) throw redisFault(error, doing, this.location.where);
@@ -345,27 +322,6 @@ export class RedisExchange implements Exchange {
       () => '',
     );
   }
-}
-
-function chunkCount(bytes: number): number {
-  return Math.max(1, Math.ceil(bytes / chunkBytes));
-}
-
-/** The header of a head that has so many bytes, the first part of the value included. */
-function headerOf(header: Uint8Array, headBytes: number, name: string): FrameHeader {
-  const first = headBytes - headerBytes;
-  const stored = exchangeFrames.parseHeader(header.subarray(0, Math.min(headBytes, headerBytes)), first === chunkBytes ? undefined : headBytes, name);
-  if (first === chunkBytes && stored.bytes < chunkBytes) exchangeFrames.parseHeader(header, headBytes, name);
-  return stored;
-}
-
-/** All results, once every command is through: until then a reply may still be written into its reader's memory. */
-async function allSettled<T>(commands: readonly Promise<T>[]): Promise<T[]> {
-  const settled = await Promise.allSettled(commands);
-  return settled.map((one) => {
-    if (one.status === 'rejected') throw one.reason;
-    return one.value;
-  });
 }
 
 /** A wait's alarm clock. */

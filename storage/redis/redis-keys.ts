@@ -1,6 +1,8 @@
 import { nameOfPath, pathOfName } from '../inbox-paths';
 import { folderOf } from '../prefix';
 
+const namesKnown = 2_048;
+
 /**
  * What values are called in Redis. Run, step, node and range are the hash tag: a value's parts lie in one slot of a cluster,
  * and the values of a step spread over all of them (docs/decisions/0080).
@@ -8,6 +10,9 @@ import { folderOf } from '../prefix';
  *   <prefix>{<inbox> <file>}+<digest>+<number>       each further MiB; the digest keeps two values under one name apart
  */
 export class RedisKeys {
+  /** Of the names that were last asked for: each is asked for again and again within its step or two. */
+  private readonly known = new Map<string, { readonly head: string; readonly channel: string }>();
+
   constructor(
     private readonly prefix: string,
     private readonly database: number,
@@ -15,15 +20,23 @@ export class RedisKeys {
 
   /** @throws {SmltError} `InvalidName` */
   head(name: string): string {
-    const { folder, file } = pathOfName(name);
-    return `${this.prefix}{${folder} ${file}}`;
+    return this.of(name).head;
   }
   chunk(name: string, digest: string, number: number): string {
     return `${this.head(name)}+${digest}+${number}`;
   }
   /** Where the arrival of a value is told, one for all that one reader waits for. Channels are shared by all databases of a server. */
   channel(name: string): string {
-    return `${this.database} ${this.prefix}${pathOfName(name).folder}`;
+    return this.of(name).channel;
+  }
+  private of(name: string): { readonly head: string; readonly channel: string } {
+    let keys = this.known.get(name);
+    if (keys) return keys;
+    const { folder, file } = pathOfName(name);
+    keys = { head: `${this.prefix}{${folder} ${file}}`, channel: `${this.database} ${this.prefix}${folder}` };
+    if (this.known.size >= namesKnown) this.known.clear();
+    this.known.set(name, keys);
+    return keys;
   }
   /** The name of a head's key; undefined for any other key. */
   nameOf(key: string): string | undefined {

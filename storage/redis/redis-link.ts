@@ -17,7 +17,7 @@ export function loginOf(given: { readonly username?: string | undefined; readonl
 /** A connection that is made when it is needed, and made again when it broke. */
 export class RedisLink {
   private opening: Promise<RespConnection> | undefined;
-  private current: RespConnection | undefined;
+  private newest: RespConnection | undefined;
   private closed = false;
 
   constructor(
@@ -25,17 +25,22 @@ export class RedisLink {
     private readonly login: Login,
   ) {}
 
+  /** The connection, where it stands. */
+  get current(): RespConnection | undefined {
+    return this.newest?.isOpen === true ? this.newest : undefined;
+  }
+
   /** @throws the socket's or the server's error, as it is */
   async connection(): Promise<RespConnection> {
     if (this.closed) throw new Error('this exchange is closed');
-    if (this.current?.isOpen === true) return this.current;
+    if (this.current) return this.current;
     this.opening ??= this.open().finally(() => (this.opening = undefined));
     return this.opening;
   }
 
   close(): void {
     this.closed = true;
-    this.current?.close();
+    this.newest?.close();
   }
 
   private async open(): Promise<RespConnection> {
@@ -49,7 +54,7 @@ export class RedisLink {
       throw error;
     }
     if (this.closed) connection.close();
-    this.current = connection;
+    this.newest = connection;
     return connection;
   }
 }

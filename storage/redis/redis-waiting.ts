@@ -18,7 +18,7 @@ export class RedisNotices {
 
   /** Told by the connection. */
   heard(channel: string, name: string): void {
-    for (const listener of [...(this.listeners.get(channel) ?? [])]) listener(name);
+    for (const listener of this.listeners.get(channel) ?? []) listener(name);
   }
 
   add(channels: Iterable<string>, listener: Listener): void {

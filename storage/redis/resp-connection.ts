@@ -33,16 +33,19 @@ export interface RespAddress {
   readonly redirect?: Redirect;
 }
 
+/** Told the reply to a command, or why there is none: `RespError` or `ConnectionLost`. */
+export type Settle = (reply: RespReply | Error) => void;
 interface Pending {
   readonly room: Room | undefined;
-  readonly resolve: (reply: RespReply) => void;
-  readonly reject: (error: Error) => void;
+  readonly settle: Settle;
 }
 
 /** Below this a copy out of the common buffer is cheaper than handing out another one. */
 const directFromBytes = 32 * 1024;
-const commonBufferBytes = 64 * 1024;
-const crlf = Buffer.from('\r\n');
+/** What a large value begins with is copied out of it, so it is no larger than replies and notices need. */
+const commonBufferBytes = 16 * 1024;
+const lineEndBytes = 2;
+const lineFeed = 10;
 
 /**
  * One connection that speaks RESP2, for megabytes at a time: what is sent is never joined, and what comes is written by the
@@ -54,11 +57,13 @@ export class RespConnection {
   private readonly pending: Pending[] = [];
   private readonly parser: RespParser;
   private lost: Error | undefined;
+  private flushes = false;
 
   private constructor(private readonly address: RespAddress) {
     this.parser = new RespParser(
       () => this.pending[0]?.room,
       (reply) => this.settle(reply),
+      address.onMessage !== undefined,
     );
     const onread: OnReadOpts = {
       buffer: () => this.parser.nextBuffer(),
@@ -116,55 +121,81 @@ export class RespConnection {
    * @throws {ConnectionLost}
    */
   command(args: readonly RespArgument[], room?: Room): Promise<RespReply> {
+    return new Promise((resolve, reject) => this.send(args, room, (reply) => (reply instanceof Error ? reject(reply) : resolve(reply))));
+  }
+
+  /**
+   * Sends several commands together, and gives their replies when all are through: what was sent may change from then on.
+   * @throws {RespError | ConnectionLost} the first of what failed
+   */
+  pipeline(commands: readonly (readonly RespArgument[])[]): Promise<RespReply[]> {
+    if (commands.length === 0) return Promise.resolve([]);
+    return new Promise((resolve, reject) => {
+      const replies = new Array<RespReply>(commands.length);
+      let failure: Error | undefined;
+      let due = commands.length;
+      const through = (reply: RespReply | Error, i: number) => {
+        if (reply instanceof Error) failure ??= reply;
+        else replies[i] = reply;
+        if (--due > 0) return;
+        if (failure) reject(failure);
+        else resolve(replies);
+      };
+      commands.forEach((args, i) => this.send(args, undefined, (reply) => through(reply, i)));
+    });
+  }
+
+  /** The same as `command`, without a promise. */
+  send(args: readonly RespArgument[], room: Room | undefined, told: Settle): void {
     const { redirect } = this.address;
-    const reply = this.ask(args, room);
-    return redirect === undefined ? reply : reply.catch((error: unknown) => redirect(error, args, room));
+    const settle: Settle =
+      redirect === undefined ? told : (reply) => (reply instanceof Error ? void redirect(reply, args, room).then(told, told) : told(reply));
+    if (this.lost) return settle(new ConnectionLost(this.lost.message, { cause: this.lost }));
+    // Only a reply that is due keeps the process from ending.
+    if (this.pending.push({ room, settle }) === 1) this.socket.ref();
+    this.write(args);
   }
 
   close(): void {
     this.socket.destroy();
   }
 
-  private ask(args: readonly RespArgument[], room: Room | undefined): Promise<RespReply> {
-    return new Promise((resolve, reject) => {
-      if (this.lost) return reject(new ConnectionLost(this.lost.message, { cause: this.lost }));
-      // Only a reply that is due keeps the process from ending.
-      if (this.pending.push({ room, resolve, reject }) === 1) this.socket.ref();
-      this.send(args);
-    });
-  }
-
-  private send(args: readonly RespArgument[]): void {
+  /** Commands of one turn of the event loop leave in one system call. */
+  private write(args: readonly RespArgument[]): void {
     const { socket } = this;
-    socket.cork();
+    if (!this.flushes) {
+      this.flushes = true;
+      socket.cork();
+      process.nextTick(() => {
+        this.flushes = false;
+        socket.uncork();
+      });
+    }
     let text = `*${args.length}\r\n`;
     for (const arg of args) {
       if (typeof arg === 'string') text += `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`;
       else {
-        socket.write(`${text}$${arg.reduce((sum, view) => sum + view.byteLength, 0)}\r\n`);
+        socket.write(`${text}$${bytesIn(arg)}\r\n`);
         for (const view of arg) if (view.byteLength > 0) socket.write(view);
         text = '\r\n';
       }
     }
     socket.write(text);
-    // Commands of one turn of the event loop leave in one system call.
-    process.nextTick(() => socket.uncork());
   }
 
   private settle(reply: RespReply | RespError): void {
     const { onMessage } = this.address;
-    if (onMessage && Array.isArray(reply) && String(reply[0]) === 'message') return onMessage(String(reply[1]), String(reply[2]));
+    if (onMessage && Array.isArray(reply) && reply[0] === 'message') return onMessage(String(reply[1]), String(reply[2]));
     const first = this.pending.shift();
     if (this.pending.length === 0) this.socket.unref();
     if (first === undefined) this.socket.destroy(new Error('the server answered what nobody asked'));
-    else if (reply instanceof RespError) first.reject(reply);
-    else first.resolve(reply);
+    else first.settle(reply);
   }
 
   private end(error: Error): void {
     this.lost ??= error;
     this.socket.destroy();
-    for (const { reject } of this.pending.splice(0)) reject(new ConnectionLost(error.message, { cause: error }));
+    for (const { settle } of this.pending.splice(0)) settle(new ConnectionLost(error.message, { cause: error }));
   }
 }
 
@@ -192,6 +223,8 @@ class RespParser {
   constructor(
     private readonly room: () => Room | undefined,
     private readonly settle: (reply: RespReply | RespError) => void,
+    /** Bulk strings are text, as on a connection that only hears. */
+    private readonly isText: boolean,
   ) {}
 
   /** Where the next bytes may be written. */
@@ -237,19 +270,20 @@ class RespParser {
     }
     if (body.view < body.views.length) return;
     this.body = undefined;
-    this.tail = crlf.length;
-    this.deliver(body.own ?? body.bytes);
+    this.tail = lineEndBytes;
+    const { own } = body;
+    this.deliver(own === undefined ? body.bytes : this.isText ? own.toString('latin1') : own);
   }
 
   private readLine(at: number, end: number): number {
-    const stop = this.common.subarray(0, end).indexOf(10, at);
-    if (stop < 0) {
+    const stop = this.common.indexOf(lineFeed, at);
+    if (stop < 0 || stop >= end) {
       this.line += this.common.toString('latin1', at, end);
       return end;
     }
-    const line = (this.line + this.common.toString('latin1', at, stop)).replace(/\r$/, '');
+    const line = this.line + this.common.toString('latin1', at, stop);
     this.line = '';
-    this.take(line[0] ?? '', line.slice(1));
+    this.take(line.charAt(0), line.slice(1, line.endsWith('\r') ? -1 : undefined));
     return stop + 1;
   }
 
@@ -280,7 +314,7 @@ class RespParser {
     const room = this.arrays.length === 0 ? this.room() : undefined;
     const own = room ? undefined : Buffer.allocUnsafe(bytes);
     const views = room ? room(bytes) : [own!];
-    if (views.reduce((sum, { byteLength }) => sum + byteLength, 0) !== bytes) throw new Error(`a reply of ${bytes} bytes was given other room`);
+    if (bytesIn(views) !== bytes) throw new Error(`a reply of ${bytes} bytes was given other room`);
     this.body = { views, bytes, own, view: 0, offset: 0 };
     this.advance(0); // an empty one is complete already
   }
@@ -295,4 +329,10 @@ class RespParser {
       value = array.items;
     }
   }
+}
+
+function bytesIn(views: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const view of views) bytes += view.byteLength;
+  return bytes;
 }

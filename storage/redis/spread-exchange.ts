@@ -1,6 +1,7 @@
 import { checkPrefix } from '../prefix';
-import type { Exchange, ExchangeTraffic, WaitOptions } from '../exchange';
+import type { Exchange, ExchangeTraffic, Taker, Taking, WaitOptions } from '../exchange';
 import { allThrough, waitInEach } from '../several';
+import { PlainTaking } from '../taking';
 
 /** Servers that share values among them, and who holds which. */
 export interface RedisServers {
@@ -82,6 +83,10 @@ export class SpreadExchange implements Exchange {
       missing = await this.following(() => waitInEach(this.byHolder(asked), options, onArrival), signal);
       if (missing.length === 0 || performance.now() >= untilMs) return [...missing];
     }
+  }
+
+  take(taker: Taker, lookMs: number): Taking {
+    return new PlainTaking(this, taker, lookMs);
   }
 
   async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SmltError } from '../../contracts/errors';
 import type { ChargedRequests } from '../charged-requests';
-import { noTraffic, type Exchange, type ExchangeTraffic, type WaitOptions } from '../exchange';
+import { noTraffic, type Exchange, type ExchangeTraffic, type Taker, type Taking, type WaitOptions } from '../exchange';
 import { checkRoom, exchangeFrames } from '../frame';
 import { putOnce } from '../once';
 import { checkPrefix } from '../prefix';
@@ -13,6 +13,7 @@ import { groupsOf, groupsOfLook, pauseAfterMs, type LookGroup } from './s3-looki
 import { S3Reader } from './s3-reader';
 import { S3Requests, type Looking } from './s3-requests';
 import { parseS3Uri } from './s3-uri';
+import { PlainTaking } from '../taking';
 
 /** How long a store that is away may stay away: while one opens it, and later. */
 const openPatienceMs = 2_000;
@@ -126,6 +127,10 @@ export class S3Exchange implements Exchange {
     } finally {
       over = true;
     }
+  }
+
+  take(taker: Taker, lookMs: number): Taking {
+    return new PlainTaking(this, taker, lookMs);
   }
 
   async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {

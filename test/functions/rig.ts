@@ -380,6 +380,10 @@ function aroundWrites(rig: Rig, write: (name: string, put: () => Promise<void>) 
     getInto: async (...args) => (alive(), exchange.getInto(...args)),
     present: async (...args) => (alive(), exchange.present(...args)),
     waitFor: async (...args) => (alive(), exchange.waitFor(...args)),
+    take: (taker, lookMs) => {
+      const taken = (name: string) => (alive(), taker.taken(name));
+      return exchange.take({ taken, gone: (name) => taker.gone(name), failed: (error) => taker.failed(error) }, lookMs);
+    },
   };
   return { store: async () => over(store, watchedStore), exchange: async () => over(exchange, watchedExchange), compute: rig.world.compute };
 }

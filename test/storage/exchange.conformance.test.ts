@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { names as objectNames } from '../../contracts/names';
-import type { Exchange } from '../../storage/exchange';
+import type { Exchange, Taker, Taking } from '../../storage/exchange';
 import { exchangeFrames } from '../../storage/frame';
 import { exchanges, openExchange } from '../../storage/index';
 import { compileProgram, killChild, nextMessage, startChild } from '../support/child';
@@ -198,6 +198,108 @@ describe.each(Object.keys({ ...exchanges, ...exchangePlaces }))('exchanges', (sc
       await sleep(20);
       await other.putValue(params(1), [filled(1)]);
       await refused;
+    });
+
+    describe('takes values as they come', () => {
+      let taking: Taking | undefined;
+      const heard: string[] = [];
+      const until = async (done: () => boolean) => {
+        for (const endsAtMs = performance.now() + 10_000; !done() && performance.now() < endsAtMs;) await sleep(5);
+        expect(done()).toBe(true);
+      };
+      const takeFrom = (from: Exchange, taker: Partial<Taker> = {}) => {
+        heard.length = 0;
+        taking = from.take(
+          {
+            taken: (name) => heard.push(name),
+            gone: (name) => heard.push(`gone ${name}`),
+            failed: (error) => heard.push(`failed ${String(error)}`),
+            ...taker,
+          },
+          1_000,
+        );
+        taking.attend(true);
+        return taking;
+      };
+      afterEach(() => taking?.stop());
+
+      it('what is there and what comes, into rooms, into rooms whose length is not known, and into none', async () => {
+        await exchange.putValue(partial(1, 0), [filled(1)]);
+        await exchange.putValue(partial(2, 0), [filled(9)]);
+        const rooms = { known: new Uint8Array(1_000), unknown: new Uint8Array(), large: new Uint8Array(2_500_000) };
+        takeFrom(other).want([
+          { name: partial(1, 0), bytes: 1_000, room: () => rooms.known },
+          { name: partial(1, 1), room: (bytes) => (rooms.unknown = new Uint8Array(bytes)) },
+          { name: params(1) },
+        ]);
+        await until(() => heard.length === 1);
+        await exchange.putValue(partial(1, 1), [filled(2, 500), filled(3, 200)]);
+        await until(() => heard.length === 2);
+        await exchange.putValue(params(1), [filled(4)]);
+        await until(() => heard.length === 3);
+        taking!.want([{ name: params(2, 64), bytes: 2_500_000, room: () => rooms.large }, { name: partial(2, 0) }]);
+        await exchange.putValue(params(2, 64), [filled(5, 2_500_000)]);
+        await until(() => heard.length === 5);
+        expect(heard.slice(0, 3)).toEqual([partial(1, 0), partial(1, 1), params(1)]);
+        expect(heard.slice(3).sort()).toEqual([params(2, 64), partial(2, 0)].sort());
+        expect(rooms.known).toEqual(filled(1));
+        expect([rooms.unknown.length, rooms.unknown[499], rooms.unknown[500]]).toEqual([700, 2, 3]);
+        expect(Buffer.compare(rooms.large, filled(5, 2_500_000))).toBe(0);
+        expect(other.traffic).toMatchObject({ gets: 3, bytesRead: 1_000 + 700 + 2_500_000 + 3 * 24, puts: 0 });
+      });
+
+      it('and what came before it was wanted, step after step', async () => {
+        takeFrom(other);
+        for (let step = 0; step < 20; step++) {
+          await exchange.putValue(params(step), [filled(step)]);
+          const room = new Uint8Array(1_000);
+          taking!.want([{ name: params(step), bytes: 1_000, room: () => room }]);
+          await until(() => heard.length === step + 1);
+          expect(room).toEqual(filled(step));
+        }
+      });
+
+      it('and is told when one cannot be used: damaged, then whole after all; of another length; of another format', async () => {
+        await exchange.putValue(params(1), [filled(1)]);
+        await here.damage(uri, params(1), (stored) => flipBit(stored, exchangeFrames.headerBytes + 500));
+        const room = new Uint8Array(1_000);
+        takeFrom(other).want([{ name: params(1), bytes: 1_000, room: () => room }]);
+        await until(() => heard.length === 1);
+        await exchange.putValue(params(1), [filled(1)]);
+        await until(() => heard.length === 2);
+        expect(heard).toEqual([`gone ${params(1)}`, params(1)]);
+        expect(room).toEqual(filled(1));
+        await taking!.stop();
+
+        await exchange.putValue(params(2), [filled(1)]);
+        takeFrom(other).want([{ name: params(2), bytes: 999, room: () => filled(0, 999) }]);
+        await until(() => heard.length === 1);
+        expect(heard[0]).toMatch(/^failed RangeError: .*the value has 1000 bytes, its reader has room for 999/);
+        await taking!.stop();
+
+        await here.damage(uri, params(2), (stored) => flipBit(stored, 5));
+        takeFrom(other).want([{ name: params(2), bytes: 1_000, room: () => room }]);
+        await until(() => heard.length === 1);
+        expect(heard[0]).toMatch(/^failed .*written in format version/);
+      });
+
+      it('hands an error of its taker back, and writes into no room once it is stopped', async () => {
+        await exchange.putValue(params(1), [filled(1)]);
+        const fail = () => {
+          throw new Error('no room for it');
+        };
+        takeFrom(other, { taken: fail }).want([{ name: params(1) }]);
+        await until(() => heard.length === 1);
+        expect(heard).toEqual(['failed Error: no room for it']);
+        await taking!.stop();
+
+        const room = new Uint8Array(1_000);
+        takeFrom(other).want([{ name: params(2), bytes: 1_000, room: () => room }]);
+        await taking!.stop();
+        await exchange.putValue(params(2), [filled(2)]);
+        await sleep(60);
+        expect([heard, room]).toEqual([[], filled(0)]);
+      });
     });
 
     it('wakes a waiter in another process and is woken by it', async () => {

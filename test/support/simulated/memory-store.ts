@@ -1,6 +1,7 @@
 import { SmltError } from '../../../contracts/errors';
 import { checkObjectName } from '../../../contracts/names';
-import { sha256Hex, type Exchange, type ObjectInfo, type ObjectStore, type WaitOptions } from '../../../storage';
+import { sha256Hex, type Exchange, type ObjectInfo, type ObjectStore, type Taker, type Taking, type WaitOptions } from '../../../storage';
+import { PlainTaking } from '../../../storage/taking';
 import type { SimulatedPlatform } from '../../../platforms/simulated';
 
 /** Objects in this process's memory: virtual days of commits must not wait for a disk. */
@@ -69,6 +70,9 @@ export class SimulatedExchange implements Exchange {
   async waitFor(names: readonly string[], _options: WaitOptions): Promise<string[]> {
     const held = await this.present(names);
     return names.filter((_, i) => !held[i]);
+  }
+  take(taker: Taker, lookMs: number): Taking {
+    return new PlainTaking(this, taker, lookMs);
   }
   delete(): Promise<void> {
     return Promise.resolve();
