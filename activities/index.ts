@@ -4,6 +4,7 @@ import { createDeploymentActivities } from './deployment';
 import { createEvaluationActivities } from './evaluation';
 import { whileBeating } from './heartbeats';
 import { createLearntActivities } from './learnt';
+import { createMicroProbeActivities } from './micro-probe';
 import { createProgramActivities } from './programs';
 import { createRoundActivities } from './rounds';
 import { createRunActivities } from './runs';
@@ -21,6 +22,7 @@ export function createActivities(engine: EngineDependencies) {
     ...createTrackActivities(engine),
     ...createSchedulingActivities(engine),
     ...createLearntActivities(engine),
+    ...createMicroProbeActivities(engine),
     ...trialActivities,
     ...createTrainingActivities(engine),
     ...createRoundActivities(engine),

@@ -5,6 +5,7 @@ import { compactObservations, decideNext as decide } from '../scheduler';
 import { defined } from './defined';
 import type { EngineDependencies } from './dependencies';
 import { learntBefore } from './learnt';
+import { microProbeOf } from './micro-probe';
 import { decodeRecord, encodeRecord, findRecord } from './records';
 import { planOf } from './round-plan';
 import { readContext } from './rounds';
@@ -26,7 +27,9 @@ export function createSchedulingActivities(engine: EngineDependencies) {
       const stored = await findRecord(store, RoundPlan, names.plan(question, round));
       if (stored?.recipe === recipe && stored.first === step) return { kind: 'round', probe: question.phase === 'profile', round: roundOf(stored) };
       const earlier = question.phase === 'profile' ? await learntBefore(engine, context.program, run) : [];
-      const decision = decide({ ...schedulerInput(engine, question, context), earlier });
+      const input = schedulerInput(engine, question, context);
+      const measured = await microProbeOf(engine, run, context.program.programDigest);
+      const decision = decide({ ...input, program: { ...input.program, ...measured }, earlier });
       if (decision.kind === 'finish') return { kind: 'stop', outcome: 'completed', reason: decision.reason };
       if (decision.kind !== 'run' && decision.kind !== 'probe') return { kind: 'stop', outcome: decision.kind, reason: decision.reason };
       const plan = await planOf(engine, question, context, decision);

@@ -51,6 +51,8 @@ export const names = {
   record: (run: string) => `runs/${run}/record`,
   /** What a run's weights came to on data.validation, from time to time. */
   validations: (run: string) => `runs/${run}/validations`,
+  /** Gradients that were timed before the first round, or why none were. */
+  microProbe: (run: string) => `runs/${run}/micro-probe`,
   stageResult: (run: string, stage: string, inputDigest: string) => `runs/${run}/results/${stage}/${inputDigest}`,
   evaluation: (run: string, modelDigest: string, part: number) => `runs/${run}/evaluations/${modelDigest}/${part}`,
   /** A file that a job brought along, under its own digest. */

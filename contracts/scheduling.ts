@@ -136,6 +136,8 @@ export const DecisionInput = z.object({
     parallelShare: z.number().min(0).max(1).optional(),
     /** Gradients of single functions without any exchange, measured before the first round. */
     microProbe: z.array(MicroSample).optional(),
+    /** What came of it, or why there was none, for people. */
+    microProbeNote: z.string().optional(),
   }),
   /** Samples of the next step. */
   batchSize: z.int().min(1),

@@ -3,7 +3,6 @@
  * what computes. Its one argument is the file descriptor of the socket to Python.
  */
 import { EvaluateRequest, ExportRequest, PredictRequest, PrepareRequest } from '../contracts/functions';
-import { Assignment } from '../contracts/round';
 import { evaluateWeights } from './evaluate';
 import { exportWeights } from './export-model';
 import { handler, type Context } from './handler';
@@ -12,7 +11,7 @@ import { prepareProgram } from './prepare';
 import { Channel, type Call } from './python/channel';
 import { pythonCompute } from './python/compute';
 import { realStores } from './real-world';
-import { trainRound } from './train/handler';
+import { train, TrainRequest } from './train/entry';
 import type { World } from './world';
 
 const channel = new Channel(Number(process.argv[2]), (call) => void answer(call));
@@ -20,7 +19,7 @@ const world: World = { ...realStores, compute: pythonCompute(channel) };
 
 const roles: Readonly<Record<string, (event: unknown, context: Context) => Promise<unknown>>> = {
   prepare: handler(PrepareRequest, (request) => prepareProgram(world, request)),
-  train: handler(Assignment, (assignment, context) => trainRound(world, assignment, context)),
+  train: handler(TrainRequest, (request, context) => train(world, request, context)),
   evaluate: handler(EvaluateRequest, (request) => evaluateWeights(world, request)),
   export: handler(ExportRequest, (request) => exportWeights(world, request)),
   predict: handler(PredictRequest, (request) => predictWith(world, process.env, request)),

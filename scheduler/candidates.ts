@@ -2,6 +2,7 @@ import type { DecisionInput, ForbiddenShape } from '../contracts/scheduling';
 import { KNEE_MEMORY_SHARE, MAX_VCPUS, MEMORY_GRID_MIB, MIB_PER_VCPU, SAFE_MEMORY_SHARE, WORKER_GRID } from './constants';
 import { exchangesOf } from './exchanges';
 import { laneUnitOf } from './lane-units';
+import { parallelShareOf } from './model/threads';
 import { estimatedMemoryMib, mostWorkers, workloadOf, type Shape } from './model/workload';
 
 /** A program that threads speed up this much may use all the vCPUs there are. */
@@ -15,7 +16,7 @@ export function candidatesOf(input: DecisionInput): Shape[] {
   const fewest = Math.min(bounds.minWorkers, most);
   const counts = new Set([fewest, ...WORKER_GRID.filter((n) => n >= fewest && n <= most), Math.max(0, most)]);
   // One thread a session: beyond one vCPU, memory only has to hold the program with room to spare.
-  const threads = (input.program.parallelShare ?? 0) > MANY_THREADS_SHARE ? MAX_VCPUS : 1;
+  const threads = parallelShareOf(input.program) > MANY_THREADS_SHARE ? MAX_VCPUS : 1;
   const roomy = Math.max(threads * MIB_PER_VCPU, (least * SAFE_MEMORY_SHARE) / KNEE_MEMORY_SHARE);
   const sizes = memorySizes(input).filter((memoryMib) => memoryMib >= least);
   const useful = sizes.filter((memoryMib, i) => i === 0 || sizes[i - 1]! < roomy || memoryMib === input.current?.memoryMib);

@@ -116,3 +116,10 @@ export const DRIFT_MOST_OF_ROUND = 3.5;
 export const MOVED_SHARE = 0.1;
 /** What was measured before a drift and scaled to today is trusted this far. */
 export const SCALED_NOISE = 0.06;
+
+/** Functions that gradients are measured on alone: one, two and four vCPUs. Source: rules, section 3, step 1. */
+export const MICRO_PROBE_SIZES_MIB = [1_769, 3_538, 7_076] as const;
+/** What that may cost, of the budget and of the work. Source: rules, sections 3 and 4: 0.5 % of a job, with the first look. */
+export const MICRO_PROBE_SHARE = 0.005;
+/** What it may take of the time: a look is short beside the work, or it is not worth waiting for. */
+export const MICRO_PROBE_TIME_SHARE = 0.02;

@@ -100,7 +100,9 @@ function nextProbe(
   if (probesLeft === 0) return finish(`${probes} short rounds have shown enough`);
   if (probes === 0) {
     const plan = asProbe(target, mostSteps, isBlind(input));
-    return { kind: 'probe', plan, reason: explainProbe(plan, target, undefined, basisOf(input)) };
+    const { microProbeNote } = input.program;
+    const reason = explainProbe(plan, target, undefined, basisOf(input));
+    return { kind: 'probe', plan, reason: microProbeNote === undefined ? reason : `${reason} ${microProbeNote}` };
   }
   const spentMs = observations.reduce((sum, observation) => sum + observation.wallMs * observation.merged, 0);
   const { wholeGoal } = input;
@@ -147,9 +149,11 @@ function nextProbe(
 const basisOf = ({ earlier, program }: DecisionInput): string =>
   earlier.length > 0
     ? 'what an earlier run of this program saw'
-    : program.gradientMsPerSample === undefined
-      ? 'the size of the model and the batch'
-      : 'the time that one gradient took';
+    : program.microProbe !== undefined
+      ? 'what gradients took on single functions'
+      : program.gradientMsPerSample === undefined
+        ? 'the size of the model and the batch'
+        : 'the time that one gradient took';
 
 /** Before anything was measured: counted operations may be wrong by orders of magnitude. */
 const isBlind = ({ observations, earlier, program }: DecisionInput): boolean =>

@@ -1,6 +1,7 @@
 export { compactObservations, parseObservations } from './observations';
 export { iterationCostUsd, roundCostNanoUsd } from './cost';
 export { decideNext } from './decide';
+export { describeMicroProbe, planMicroProbe, type MicroProbePlan } from './micro-probe';
 export { DecisionInput, Decision, Observation, ResolvedGoal } from '../contracts/scheduling';
 export { suggestTrial, type PastTrial, type TrialRequest } from './tune/sampler';
 export { medianPrune, type Rung } from './tune/prune';

@@ -8,7 +8,7 @@ const retry = { initialInterval, maximumInterval, ...attempts };
 const lively = { heartbeatTimeout: '10s', retry } as const;
 
 // One proxy per way of failing: a function may use all of its 15 minutes, a commit is many small reads, a decision is quick.
-export const { invokeTrainer, prepareProgram, evaluatePart, exportModel, checkModel } = proxyActivities<Activities>({
+export const { invokeTrainer, probeGradients, prepareProgram, evaluatePart, exportModel, checkModel } = proxyActivities<Activities>({
   startToCloseTimeout: '16m',
   ...lively,
 });
@@ -26,6 +26,8 @@ export const {
   openTrack,
   decideNext,
   judgeValidation,
+  planMicroProbe,
+  keepMicroProbe,
   keepLearnt,
   suggestTrial,
   shouldPrune,

@@ -1,5 +1,5 @@
-import { workflowInfo } from '@temporalio/workflow';
-import type { NextAnswer } from '../activities/scheduling-question';
+import { patched, workflowInfo } from '@temporalio/workflow';
+import type { NextAnswer, NextQuestion } from '../activities/scheduling-question';
 import type { TrackOpening } from '../activities/tracks';
 import { sameShape, type Allocation } from '../contracts/allocation';
 import { phaseAt } from '../contracts/batch-size';
@@ -13,6 +13,7 @@ import type { Trouble } from '../contracts/worker-turns';
 import { decideNext, openTrack } from './activities';
 import { forbiddenAfter, observationOf } from './lessons';
 import type { Progress } from './messages';
+import { microProbe } from './micro-probe';
 import { refusal } from './refusal';
 import { driveRound, type RoundResult } from './round';
 import { Validation } from './validation';
@@ -83,6 +84,7 @@ class Track {
   }
 
   async train(): Promise<TrackResult> {
+    await this.#lookFirst();
     for (let round = this.opening.nextRound; ; round++) {
       const before = (await this.#validate()) ?? this.#endBeforeNext();
       if (before) return this.#result(before);
@@ -120,17 +122,29 @@ class Track {
     return undefined;
   }
 
+  /** Before anything was seen, what single functions take says what a first round should be like. */
+  async #lookFirst(): Promise<void> {
+    const { phase, program, stopRequested } = this.options;
+    if (phase !== 'profile' || this.opening.nextRound > 0 || this.#carried.observations.length > 0 || stopRequested()) return;
+    if (patched('micro-probe')) this.#pay(await microProbe(this.#question(0), program.programDigest));
+  }
+
   #decide(round: number): Promise<NextAnswer> {
+    return decideNext(this.#question(round));
+  }
+
+  /** Where the track stands: all that a decision is made from. */
+  #question(round: number): NextQuestion {
     const { run, track, job, grant, wholeGoal, phase } = this.options;
     const { bill, observations, switches, accepted, forbidden } = this.#carried;
     const { until, earlyStopping } = job.training;
-    return decideNext({
+    return {
       ...{ run, track, recipe: this.opening.recipe, round, step: this.#step, untilStep: this.#untilStep },
       ...this.#validation?.ahead,
       openEnded: until !== undefined || earlyStopping !== undefined,
       ...{ from: this.#weights, grant: grant(), spentNanoUsd: totalNanoUsd(bill), nowMs: Date.now(), current: this.#current },
       ...{ observations, wholeGoal, switches, accepted, phase, probesLeft: MAX_PROBES - this.#probes, forbidden },
-    });
+    };
   }
 
   #begin({ probe, promised, observations, round }: Next): void {

@@ -18,6 +18,8 @@ export interface FunctionModel {
   lossAt(step: number): number;
   /** What evaluating so many samples at this step adds up to. */
   evaluate(step: number, samples: number): MetricSums;
+  /** A gradient of so many samples on one function alone. Left out: micro-probes are refused, and teach nothing. */
+  gradient?(samples: number, memoryMib: number): { readonly computeMs: number; readonly peakRssMib: number };
   /** Duration of a function that does not train. */
   durationMs(role: Exclude<FunctionRole, 'train'>, memoryMib: number): number;
   /** Whether the platform refuses invocations at this moment: throttled, or down. */

@@ -10,6 +10,7 @@ import {
   type PredictAnswer,
   type PrepareAnswer,
 } from '../../contracts/functions';
+import { MicroProbeRequest, type MicroProbeAnswer } from '../../contracts/micro-probe';
 import { names } from '../../contracts/names';
 import type { Program } from '../../contracts/program';
 import { Assignment, RoundManifest, RoundPlan } from '../../contracts/round';
@@ -169,12 +170,29 @@ export class SimulatedPlatform implements FunctionPlatform {
     return stepValue(id, step, name, model.program, (at) => model.lossAt(at));
   }
 
-  async #train(payload: unknown, cold: boolean): Promise<TurnEnd> {
+  async #train(payload: unknown, cold: boolean): Promise<TurnEnd | Answered> {
+    const probe = MicroProbeRequest.safeParse(payload);
+    if (probe.success) return this.#probe(probe.data);
     const { run, track, round, worker, spendLimitMs } = Assignment.parse(payload);
     const { objects } = this.#options;
     const key = names.manifest({ run, track }, round);
     if ((await objects.head(key)) !== undefined) return (await this.#round(key, { run, track, round }, true)).join(worker, { cold, spendLimitMs });
     return (await this.#round(key, { run, track, round }, false)).join(worker, { cold, spendLimitMs });
+  }
+
+  /** Gradients without any exchange, as many times as a real function takes them. */
+  async #probe({ samples, memoryMib }: MicroProbeRequest): Promise<Answered> {
+    const { clock, model } = this.#options;
+    if (!model.gradient) {
+      const error = { code: 'FunctionFailed', message: 'the simulated model has no gradient' };
+      return { kind: 'returned', output: { error }, initMs: 0 };
+    }
+    const times = [1, 2, 4].map((count) => ({ memoryMib, samples: count * samples, ...model.gradient!(count * samples, memoryMib) }));
+    await clock.sleep(
+      times.reduce((sum, { computeMs }) => sum + 3 * computeMs, 0),
+      1,
+    );
+    return { kind: 'returned', output: { samples: times } satisfies MicroProbeAnswer, initMs: 0 };
   }
 
   #round(key: string, { run, track, round }: { run: string; track: string; round: number }, decided: boolean): Promise<SimulatedRound> {
@@ -203,11 +221,7 @@ export class SimulatedPlatform implements FunctionPlatform {
     });
   }
 
-  async #answer(
-    role: Exclude<FunctionRole, 'train'>,
-    memoryMib: number,
-    payload: unknown,
-  ): Promise<{ readonly kind: 'returned'; readonly output: unknown; readonly initMs: number }> {
+  async #answer(role: Exclude<FunctionRole, 'train'>, memoryMib: number, payload: unknown): Promise<Answered> {
     const { clock, model } = this.#options;
     await clock.sleep(model.durationMs(role, memoryMib), 1);
     return { kind: 'returned', output: await this.#outputOf(role, payload), initMs: 0 };
@@ -257,5 +271,12 @@ export class SimulatedPlatform implements FunctionPlatform {
 /** Who dies has read, and written nothing. */
 const requestsOf = (role: FunctionRole, kind: Invocation['kind']): StoreRequests =>
   role !== 'train' ? OTHER_REQUESTS : kind === 'returned' ? TURN_REQUESTS : { ...TURN_REQUESTS, puts: 0 };
+
+/** How a function ended that is no part of a round. */
+interface Answered {
+  readonly kind: 'returned';
+  readonly output: unknown;
+  readonly initMs: number;
+}
 
 const outputsOf = (samples: number): number[][] => Array.from({ length: samples }, () => new Array<number>(ANSWER_WIDTH).fill(1 / ANSWER_WIDTH));

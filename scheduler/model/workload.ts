@@ -7,6 +7,7 @@ import type { Topology } from '../../contracts/synchronization';
 import { BASE_MEMORY_MIB, BYTES_PER_PARAMETER, FLOPS_PER_MS, MAX_VCPUS, MIB_PER_VCPU, TRAINING_PER_FORWARD_FLOPS } from '../constants';
 import { median } from '../normal';
 import type { ComponentPrior } from './component';
+import { parallelShareOf } from './threads';
 import { SYNC_WEIGHTS, syncTerms, trafficOf } from './traffic';
 
 /** The part of an allocation that sets a step's time. */
@@ -46,8 +47,7 @@ export function workloadOf(input: DecisionInput): Workload {
     // A forward pass of unknown size is taken as one multiplication and addition a parameter.
     sampleMs:
       program.gradientMsPerSample ?? (TRAINING_PER_FORWARD_FLOPS * Math.max(program.forwardFlopsPerSample, 2 * program.paramCount)) / FLOPS_PER_MS,
-    // Sessions run one thread, so that weights keep their bits; garbage collection and input/output have the rest.
-    parallelShare: program.parallelShare ?? 0.01,
+    parallelShare: parallelShareOf(program),
     totalCores: bounds.totalCores,
     exchange: input.exchanges?.[0]?.kind ?? exchange,
     exchanges: input.exchanges,

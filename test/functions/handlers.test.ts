@@ -184,7 +184,7 @@ describe('train', () => {
     const other = rig.track('by-uri');
     const plan = await other.plan({ workers: 1, steps: 30 });
     const answer = answered(await train({ storeUri: rig.store.uri, run: plan.run, track: plan.track, round: 0, worker: 0, memoryMib: 512 }, context));
-    expect(answer.kind).toBe('done');
+    expect(answer).toMatchObject({ kind: 'done' });
     await other.commit(plan);
     expect(await other.weightsSha256()).toBe(await track.weightsSha256());
   });

@@ -48,6 +48,22 @@ describe('training on real processes', () => {
     expect(free.journal[0]!.reason).toContain('what an earlier run of this program saw');
   });
 
+  it('times gradients on single functions before a long job’s first look, and pays for it', async () => {
+    const { training } = jobOf();
+    const job = jobOf(
+      { maxWorkers: 1, memoryMib: 1_769 },
+      { model: { layers: ['flatten', { dense: 24 }, 'relu', { dense: 4 }] }, training: { ...training, steps: 5_000_000 } },
+    );
+    const before = (await engine.bills()).length;
+    const result = await engine.run<TrackResult>('profile', 'looked', { job });
+    expect(result.journal[0]!.reason).toMatch(
+      /by what gradients took on single functions.*Single functions took .* at 1,769 MiB for a gradient of 4 samples \(micro-probe, \$0\.000\d+\)\./,
+    );
+    const bills = (await engine.bills()).slice(before);
+    expect(result.bill.invocations).toBe(bills.length);
+    expect(result.bill.billedMs).toBe(bills.reduce((sum, { billedMs }) => sum + billedMs, 0));
+  });
+
   it('gives the same weights for micro-batches of a batch that grows on the way, and no round crosses the change', async () => {
     const { training } = jobOf();
     const growing = {

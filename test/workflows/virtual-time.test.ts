@@ -58,6 +58,24 @@ testServer.describe('stages in virtual time', (serverPath) => {
     });
   });
 
+  it('times gradients on single functions of three sizes before the first look, for at most 0.5 % of the work', async () => {
+    const model = createModel({ stepMs: dividedWork(256 * 40), gradientMs: 40 });
+    await engine.inWorld({ model }, async ({ run, platform }) => {
+      const job = jobOf({ allocation: { maxWorkers: 16 } }, { steps: 20_000 });
+      const result = await run<TrackResult>('profile', 'probed', { job });
+      expect(result.journal[0]!.reason).toMatch(
+        /Single functions took 160 ms at 1,769 MiB, 160 ms at 3,538 MiB, 160 ms at 7,076 MiB for a gradient of 4/,
+      );
+      const [one, two, four, ...rounds] = platform.bills.filter(({ role }) => role === 'train');
+      expect(new Set([one, two, four].map((bill) => bill!.usage.memoryMib))).toEqual(new Set([1_769, 3_538, 7_076]));
+      expect(rounds.every(({ usage }) => usage.memoryMib <= 1_769)).toBe(true);
+      expect(chargedOf([result.bill])).toEqual(sumOf(platform.bills));
+      const usd = [one, two, four].reduce((sum, bill) => sum + (bill!.usage.billedMs / 1_000) * (bill!.usage.memoryMib / 1_024) * 1.66667e-5, 0);
+      // 20,000 batches of 10 s each on one vCPU.
+      expect(usd).toBeLessThan(0.005 * 20_000 * 10.24 * (1_769 / 1_024) * 1.66667e-5);
+    });
+  });
+
   it('waits out a platform that is down for two minutes of every twenty, for hours', async () => {
     let refused = 0;
     const refuses = (_role: string, nowMs: number) => nowMs % (20 * MINUTE) < 2 * MINUTE && ++refused > 0;

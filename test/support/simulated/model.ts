@@ -15,6 +15,8 @@ export interface ModelOptions {
   readonly crashAfterMs?: (plan: RoundPlan, worker: number, invocation: number) => number;
   readonly refuses?: FunctionModel['refuses'];
   readonly lossAt?: (step: number) => number;
+  /** One sample's on one vCPU, as a micro-probe measures it. */
+  readonly gradientMs?: number;
   readonly seed?: number;
 }
 
@@ -25,7 +27,7 @@ export const dividedWork =
     batchMs / workers / Math.min(1, memoryMib / 1_769) + 4 + perWorkerMs * Math.log2(workers + 1);
 
 export function createModel(options: ModelOptions = {}): FunctionModel {
-  const { paramCount = 4_096, samples = 10_000, crashesPerHour = 0, seed = 1 } = options;
+  const { paramCount = 4_096, samples = 10_000, crashesPerHour = 0, gradientMs, seed = 1 } = options;
   const { stepMs = dividedWork(4_000), peakRssMib = () => 250, lossAt = (step: number) => 0.1 + 2 / (1 + step / 50) } = options;
   return {
     program: { paramCount, bufferCount: 0, peakMemoryMib: 200, forwardFlopsPerSample: options.forwardFlopsPerSample ?? 5e6 },
@@ -56,6 +58,9 @@ export function createModel(options: ModelOptions = {}): FunctionModel {
         ...{ weightSum: count, decisions: count, ranks: [], perClass: { right: [], named: [], had: [] }, scores: { positive: '', negative: '' } },
       };
     },
+    ...(gradientMs !== undefined && {
+      gradient: (count, memoryMib) => ({ computeMs: (count * gradientMs) / Math.min(1, memoryMib / 1_769), peakRssMib: 250 }),
+    }),
     durationMs: (role) => ({ prepare: 4_000, evaluate: 6_000, export: 2_000, predict: 50 })[role],
     refuses: options.refuses ?? (() => false),
   };
