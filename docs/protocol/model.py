@@ -35,7 +35,8 @@ class Rules:
     groups: int = 0                     # scatter-reduce in so many groups, which add up tree nodes before owners do
     keeps: bool = True                  # partials that only their maker needs are not published
     lone: bool = True                   # a worker that is alone publishes a step only when it likes to
-    lanes: bool = False                 # a state for each lane (error feedback)
+    lanes: str = ''                     # a state for each lane (error feedback): exchanged | recomputed from the round's params
+    earlier: bool = True                # recomputed: a step is complete only with the params of the round's earlier ones
     lineage: bool = True                # names contain the digest of the recipe, which changes with every round
     fine: bool = False                  # smaller actions: one name a put, one peer's names a read, resolve apart from load
 class Bad(Exception): pass
@@ -73,23 +74,25 @@ def role(w, W, R, rules):
 class Cut:
     """All names under one allocation, as bit masks: by step, then worker or range."""
     def __init__(self, borders, ranges, steps, rules):
-        R = list(zip(ranges, ranges[1:])); W = list(zip(borders, borders[1:])); S = range(steps + 1); self.n = n = len(W); lanes = rules.lanes
+        R = list(zip(ranges, ranges[1:])); W = list(zip(borders, borders[1:])); S = range(steps + 1); self.n = n = len(W); lanes = rules.lanes != ''
         roles = [role(w, W, R, rules) for w in range(n)]
         def partials(part): return [[[sum(bit('partial', s, v, span) for v in made) for made, span in r[part]] for r in roles] for s in S]
         self.sends, self.joins, self.merged, self.reads = (partials(part) for part in range(4))
         def each(kind, of, first=False):
             return [[bit(kind, s, x) if (not first or i == 0) and (x[0] < x[1] or first) else 0 for i, x in enumerate(of)] for s in S]
         self.norm, self.state, self.param = each('norm', R, rules.weigh), each('state', R), each('params', R)
-        self.lane = each('lane state', W) if lanes else [[0] * n for _ in S]
+        self.lane = each('lane state', W) if rules.lanes == 'exchanged' else [[0] * n for _ in S]
         self.kept1 = [[(bit('kept params', s, r) | bit('kept state', s, r) if r[0] < r[1] else 0) | (bit('kept lane state', s, w) if lanes else 0)
                        for r, w in zip(R, W)] for s in S]
         self.norms, self.params, self.kept = ([sum(x) for x in y] for y in (self.norm, self.param, self.kept1))
         self.whole = [self.params[s] | sum(self.state[s]) | sum(self.lane[s]) for s in S]
         self.made = [[sum(self.sends[s][i]) | sum(self.merged[s][i]) for i in range(n)] for s in S]
-        self.own = [[self.made[s][i] | self.norm[s][i] | self.state[s][i] | self.param[s][i] | self.lane[s][i] for i in range(n)] for s in S]
+        kept = rules.lanes == 'recomputed'  # params are: lane states follow from them
+        self.own = [[self.made[s][i] | self.norm[s][i] | self.state[s][i] | (0 if kept else self.param[s][i]) | self.lane[s][i] for i in range(n)] for s in S]
         everything = rules.topology in ('all-to-all', 'all-reduce-leader')  # where a worker updates all ranges it loads all states
         self.loads = [[self.params[s] | self.lane[s][i] | (sum(self.state[s]) if everything else self.state[s][i]) for i in range(n)] for s in S]
-# An instance: (round, worker, live?, at, step, i); worker -1 is an overtaken commit activity. A state: (exchange, object
+# An instance: (round, worker, live?, at, step, i, h: has its lanes' states at steps h - 1 and h, 0 where that says nothing);
+# worker -1 is an overtaken commit activity. A state: (exchange, object
 # store, instances, phase, round, finished workers, starts, faults left); starts[r] = (round r's first step, the cut of its checkpoint).
 class Model:
     def __init__(self, rules):
@@ -106,13 +109,14 @@ class Model:
         cut, rule = self.cuts[r], self.rules.complete
         for s in range(min(first + self.rules.k, self.steps), first, -1):
             need = cut.whole[s] if rule == 'all' else cut.params[s] | (cut.state[s][w] if rule == 'params and own state' else 0)
+            if self.rules.lanes == 'recomputed' and self.rules.earlier: need |= sum(cut.params[first + 1:s])
             if ex & need == need: return s
         return first
     def act(self, ex, du, inst, starts):
         """What one instance may do next: (label, exchange, object store, instance | None: ends | 'done')."""
-        rules = self.rules; r, w, live, at, s, i = inst; first = starts[r][0]; last = first + rules.k; cut = self.cuts[r]
+        rules = self.rules; r, w, live, at, s, i, h = inst; recalls = rules.lanes == 'recomputed'; first = starts[r][0]; last = first + rules.k; cut = self.cuts[r]
         if w < 0: return [('sweeps late', ex & ~sum(self.by_step[:starts[r + 1][0]]), du, None)]
-        def go(at, s=s, i=0): return r, w, live, at, s, i
+        def go(at, s=s, i=0, h=h): return r, w, live, at, s, i, h
         def has(mask, there=ex): return there & mask == mask
         def put(what, mask, then):
             if not rules.lineage and at in 'SP' and len(starts) > r + 1 and s + 1 > starts[r + 1][0]: raise Bad('one name, two values')
@@ -123,16 +127,22 @@ class Model:
             c = self.newest(ex, r, w, first)
             return [(f'resolves to {c}', ex, du, go('L', c))] if rules.fine else self.act(ex, du, go('L', c), starts)
         if at == 'L':  # load that step; by now it may be gone
-            if s == first: return [(f'loads checkpoint {s}', ex, du, go('E'))] if has(self.checkpoint(starts[r]), du) else [('finds no checkpoint', ex, du, go('R'))]
+            if s == first: return [(f'loads checkpoint {s}', ex, du, go('E', h=s if recalls else 0))] if has(self.checkpoint(starts[r]), du) else [('finds no checkpoint', ex, du, go('R'))]
             if not has(cut.loads[s][w]): return [(f'cannot load {s}', ex, du, go('R'))]
-            return [(f'loads {s}', ex, du, go('E') if s < last else go('D', s - 1))]
-        if at == 'E' and rules.lanes and not has(cut.lane[s + 1][w]): return put(f'lane states {s + 1}', cut.lane[s + 1][w], go('G'))
-        lone = rules.lone and cut.n == 1
+            if recalls and h not in (s, s + 1):  # computes its lanes again, from what it has or from the checkpoint on
+                since = h if first < h < s else first
+                if not has(sum(cut.params[max(since, first + 1):s])) or since == first and not has(self.checkpoint(starts[r]), du):
+                    return [(f'cannot recall its lanes at {s}', ex, du, go('R'))]
+                h = s
+            return [(f'loads {s}', ex, du, go('E', h=h) if s < last else go('D', s - 1, h=h))]
+        if at == 'E' and rules.lanes == 'exchanged' and not has(cut.lane[s + 1][w]): return put(f'lane states {s + 1}', cut.lane[s + 1][w], go('G'))
+        lone = rules.lone and cut.n == 1 and not recalls
         if at in 'EG':
-            sends = cut.sends[s][w]; then = go('J' if cut.joins[s][w] else 'W')
+            if recalls: h = s + 1
+            sends = cut.sends[s][w]; then = go('J' if cut.joins[s][w] else 'W', h=h)
             if not sends: return self.act(ex, du, then, starts)
             if not rules.fine: return put(f'partials {s}', sum(sends), then)
-            return put(f'partial {s} range {i}', sends[i], go('G', i=i + 1) if i + 1 < len(sends) else then)
+            return put(f'partial {s} range {i}', sends[i], go('G', i=i + 1, h=h) if i + 1 < len(sends) else then)
         def reads(wanted, what, then):
             """Waiting for several values: each peer's apart, or all at once."""
             out = [(f'reads {what} {v}', ex, du, go(at, i=i | 1 << v)) for v, mask in enumerate(wanted if rules.fine else []) if not i >> v & 1 and has(mask)]
@@ -192,17 +202,18 @@ class Model:
             if inst[1] >= 0 and inst[2]:
                 fault('crash', f'{who} CRASHES', insts=rest)
                 fault('zombie', f'{who} IS GIVEN UP but runs on', insts=rest + (inst[:2] + (0,) + inst[3:],))
-                if phase == 'run': fault('hedge', f'{who} IS DOUBLED', insts=insts + (inst[:3] + ('R', 0, 0),))
+                if phase == 'run': fault('hedge', f'{who} IS DOUBLED', insts=insts + (inst[:3] + ('R', 0, 0, 0),))
         if ex: fault('loss', 'THE EXCHANGE IS LOST', ex=0)
         for name, b in BITS.items():
             if ex >> b & 1: fault('vanish', f'{name} VANISHES', ex=ex & ~(1 << b))
         if phase == 'run':
             for w in range(n):
                 if not fin >> w & 1 and len(insts) < rules.slots and not any(x[:3] == (r, w, 1) for x in insts):
-                    add(f'{r}.{w} starts', insts=insts + ((r, w, 1, 'R', 0, 0),))
+                    add(f'{r}.{w} starts', insts=insts + ((r, w, 1, 'R', 0, 0, 0),))
             if fin == (1 << n) - 1: add('', phase='commit')
             if r + 1 < len(rules.rounds):  # another allocation, in the middle of a round: commit what is complete
-                c = self.newest(ex, r, 0, starts[r][0]); to = (c, r) if c > starts[r][0] else starts[r]
+                c = starts[r][0] if rules.lanes == 'recomputed' else self.newest(ex, r, 0, starts[r][0])  # nobody has all lanes' states
+                to = (c, r) if c > starts[r][0] else starts[r]
                 fault('abandon', f'ROUND {r} IS CUT SHORT at {c}', du=du | self.manifest[r] | self.checkpoint(to), phase='sweep',
                       insts=tuple(x[:2] + (0,) + x[3:] for x in insts), starts=starts + (to,))
         if phase == 'commit' and du & self.manifest[r]: add('commit finds its manifest', phase='sweep')
@@ -219,7 +230,7 @@ class Model:
             add(f'commit {r} sweeps', swept, **go_on)
             if rules.stale: add(f'commit {r} lists nothing', **go_on)
             fault('commit', 'COMMIT CRASHES before its sweep', phase='commit')
-            fault('commit', 'COMMIT IS GIVEN UP but runs on', ex=swept, insts=insts + ((r, -1, 0, 'R', 0, 0),), **go_on)
+            fault('commit', 'COMMIT IS GIVEN UP but runs on', ex=swept, insts=insts + ((r, -1, 0, 'R', 0, 0, 0),), **go_on)
         tidy = dict(ex=0, du=du & (sum(self.manifest) | self.checkpoint(starts[-1])))
         if phase == 'clean': add('cleanup', phase='wait' if rules.cleanups > 1 else 'end', **tidy)
         if phase == 'wait' and not insts: add('second cleanup', phase='end', **tidy)
@@ -266,7 +277,12 @@ SCENARIOS = {  # name: (does it hold?, rules)
     'stale list': (True, Rules([TWO, TWO], stale=True)),
     'put again': (True, Rules([TWO], again=True)),
     'clipping': (True, Rules([TWO, TWO], clip=True)),
-    'lane states, clipping': (True, Rules([TWO, ONE], lanes=True, clip=True)),
+    'lane states, clipping': (True, Rules([TWO, ONE], lanes='exchanged', clip=True)),
+    'lane states recomputed': (True, Rules([TWO, ONE], lanes='recomputed')),
+    'lane states recomputed, three steps': (True, Rules([TWO], k=3, lanes='recomputed')),
+    'long: lane states recomputed, three workers': (True, Rules([UNEVEN], lanes='recomputed')),
+    'long: a crash and a lost name, lane states recomputed': (True, Rules([TWO], lanes='recomputed', kinds='crash vanish', faults=2)),
+    'long: round cut short, lane states recomputed': (True, Rules([TWO, THREE], kinds='abandon', lanes='recomputed')),
     'own partials published too': (True, Rules([TWO], keeps=False)),
     'a lone worker publishes every step': (True, Rules([TWO, ONE], lone=False)),
     'a lone worker, then two': (True, Rules([ONE, TWO])),
@@ -284,13 +300,14 @@ SCENARIOS = {  # name: (does it hold?, rules)
     'one slot, yielding': (True, Rules([TWO], slots=1, yields=True)),
     'long: two slots for three, yielding': (True, Rules([UNEVEN], slots=2, yields=True)),
     **{f'deep: two faults, {what}': (True, Rules([TWO], faults=2, **change)) for what, change in dict(plain={}, fine=dict(fine=True),
-       slackless=dict(slack=0), again=dict(again=True), clipping=dict(clip=True), lanes=dict(lanes=True)).items()},
+       slackless=dict(slack=0), again=dict(again=True), clipping=dict(clip=True), lanes=dict(lanes='exchanged'), recomputed=dict(lanes='recomputed')).items()},
     'deep: three faults, one worker': (True, Rules([ONE, ONE], k=1, faults=3)),
     'deep: round cut short and lost': (True, Rules([TWO, TWO], k=1, faults=2, kinds='abandon loss')),
     'few slots': (False, Rules([UNEVEN], slots=2, faults=0)),
     'params before state': (False, Rules([TWO], order='params state', complete='params', kinds='crash')),
     'complete is params': (False, Rules([TWO], complete='params', kinds='crash loss', faults=2)),
     'complete for me': (False, Rules([TWO], complete='params and own state', kinds='crash loss', faults=2)),
+    'earlier params not needed': (False, Rules([TWO], lanes='recomputed', earlier=False, kinds='crash vanish', faults=2)),
     'wait forever': (False, Rules([TWO], waits='forever', kinds='zombie')),
     'wait as designed': (False, Rules([TWO], waits='design', kinds='loss')),
     'wait without looking for own names': (False, Rules([TWO], waits='jump', kinds='loss')),
