@@ -78,7 +78,11 @@ export const Tune = z.strictObject({
   sampler: z.enum(['tpe', 'random']).default('tpe'),
   parallelism: z.int().min(1).max(64).default(2),
   /** Share of the steps at which trials are compared; the worse half of each rung is pruned. */
-  rungs: z.array(z.number().gt(0).lt(1)).default([0.1, 0.3]),
+  rungs: z
+    .array(z.number().gt(0).lt(1))
+    .min(1, 'expected at least one share of the steps; leave it out for [0.1, 0.3]')
+    .refine((shares) => shares.every((share, i) => i === 0 || share > shares[i - 1]!), 'expected rising shares, such as [0.1, 0.3]')
+    .default([0.1, 0.3]),
 });
 export type Tune = z.output<typeof Tune>;
 

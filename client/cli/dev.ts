@@ -77,9 +77,12 @@ async function serve(options: DevOptions): Promise<void> {
   const interrupted = new Promise<{ reason: string; error?: SmltError }>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve({ reason: signal }));
   });
+  const givingUp = new AbortController();
+  void interrupted.then(({ reason }) => givingUp.abort(new GivenUp(reason)));
   const { startDevServer } = await import('../dev/supervisor.js');
   const started = startDevServer({
     home,
+    signal: givingUp.signal,
     environment: process.env,
     ports: { ...(port && { temporal: port }), ...(uiPort && { ui: uiPort }), ...(lambdaPort && { lambda: lambdaPort }) },
     log: note,
@@ -89,6 +92,10 @@ async function serve(options: DevOptions): Promise<void> {
     }),
   });
   const server = await started.catch((error: unknown) => {
+    if (error instanceof GivenUp) {
+      note(`smlt dev ends before it has started: ${error.message}`);
+      process.exit(EXIT.left);
+    }
     throw error instanceof SmltError && error.code === 'AlreadyRunning' ? withWhere(error) : error;
   });
   describe(server.state());
@@ -98,6 +105,9 @@ async function serve(options: DevOptions): Promise<void> {
   await server.stop();
   process.exit(end.error ? exitCodeOfError(end.error) : EXIT.done);
 }
+
+/** Somebody wanted no server any more before there was one. */
+class GivenUp extends Error {}
 
 function withWhere(error: SmltError): SmltError {
   const running = runningDev(homeOf());

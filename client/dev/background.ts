@@ -10,6 +10,8 @@ import { lockHolder } from './lock';
 import { endProcess, isAlive } from './processes';
 
 const STARTED_WITHIN_MS = 600_000; // the first start may bring the Temporal server along
+/** What its services have to end, and some more. */
+const ENDED_WITHIN_MS = 45_000;
 const logOf = (home: Home): string => join(home.logs, 'dev.log');
 
 export interface EnsureDevOptions {
@@ -43,9 +45,15 @@ export async function ensureDev(options: EnsureDevOptions): Promise<EnsuredDev> 
     log(`restarting smlt dev: ${running.version} is running and this is ${version}; nothing is lost`);
     await stopDev(home);
   }
+  await untilEnded(home);
   const starting = runningDev(home) !== undefined || lockHolder(home.lockFile) !== undefined;
   const child = starting ? undefined : spawnDev(options);
   return { state: await waitUntilReady(home, child, log), started: child !== undefined };
+}
+
+/** A server that is about to end is of no use: another one takes its place. */
+async function untilEnded(home: Home): Promise<void> {
+  for (const endMs = Date.now() + ENDED_WITHIN_MS; Date.now() < endMs && runningDev(home)?.state === 'ending';) await sleep(50);
 }
 
 interface Spawned {
@@ -114,7 +122,7 @@ function readLog(home: Home, from: number): string {
 export async function stopDev(home: Home): Promise<boolean> {
   const holder = lockHolder(home.lockFile);
   const state = readDevState(home);
-  if (holder) await endProcess(holder, 45_000);
+  if (holder) await endProcess(holder, ENDED_WITHIN_MS);
   let found = holder !== undefined;
   // What a killed supervisor left behind.
   for (const id of Object.values(state?.processes ?? {})) {

@@ -19,6 +19,7 @@ interface IdleWatch {
 export function watchIdle({ home, temporal, idleMs, whileAlive, onIdle }: IdleWatch): () => void {
   let busyAtMs = Date.now();
   let connection: Connection | undefined;
+  let looking = false;
   const look = async () => {
     if (whileAlive && !isAlive(whileAlive)) return onIdle('the command that it was started for has ended');
     connection ??= await connectTo(temporal);
@@ -30,8 +31,14 @@ export function watchIdle({ home, temporal, idleMs, whileAlive, onIdle }: IdleWa
     if (Date.now() - usedAtMs >= idleMs)
       onIdle(`nothing ran for ${idleMs < 120_000 ? `${idleMs / 1_000} s` : `${Math.round(idleMs / 60_000)} minutes`}`);
   };
-  // A server that does not answer now is being restarted; the next look finds it.
-  const timer = setInterval(() => void look().catch(() => undefined), Math.min(LOOK_MS, Math.max(200, idleMs / 4), whileAlive ? 1_000 : LOOK_MS));
+  const lookAgain = async () => {
+    if (looking) return; // it waits for a connection, and one is enough
+    looking = true;
+    // A server that does not answer now is being restarted; the next look finds it.
+    await look().catch(() => undefined);
+    looking = false;
+  };
+  const timer = setInterval(() => void lookAgain(), Math.min(LOOK_MS, Math.max(200, idleMs / 4), whileAlive ? 1_000 : LOOK_MS));
   return () => {
     clearInterval(timer);
     void connection?.close();

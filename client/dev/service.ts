@@ -125,7 +125,7 @@ export class Service {
   private record(stream: NodeJS.ReadableStream): void {
     let rest = '';
     stream.on('data', (chunk: Buffer) => {
-      this.output.write(chunk);
+      if (!this.output.writableEnded) this.output.write(chunk); // a process that was made to end may have said more than was read
       const lines = (rest + chunk.toString()).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {

@@ -23,6 +23,8 @@ export interface DevOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly ports: Partial<Ports>;
   readonly log: (line: string) => void;
+  /** Gives a start up: what has been started is ended, and `startDevServer` rejects. */
+  readonly signal?: AbortSignal;
   /** Registers the search attributes with the user's own server. */
   readonly register?: boolean;
   /** Background servers end by themselves: after this long without use, or with the process that wanted them. */
@@ -42,8 +44,11 @@ export interface RunningDevServer {
  * @throws {SmltError} `AlreadyRunning` (lock or port), `StoreDenied`, `StoreFull`, `TemporalUnavailable`, `PlatformUnavailable`
  */
 export async function startDevServer(options: DevOptions): Promise<RunningDevServer> {
-  const { home, environment, log } = options;
+  const { home, environment, log, signal } = options;
   for (const folder of [home.root, home.logs, home.functions]) writableFolder(folder);
+  const givenUp = new Promise<never>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
+  givenUp.catch(() => undefined);
+  const unlessGivenUp = <T>(starting: Promise<T>): Promise<T> => Promise.race([starting, givenUp]);
   const unlock = acquireLock(home.lockFile);
   const services: Service[] = [];
   const stopServices = async () => {
@@ -54,7 +59,8 @@ export async function startDevServer(options: DevOptions): Promise<RunningDevSer
     touchLastUsed(home);
     const ports = await choosePorts(options.ports, home.portsFile);
     const given = givenServer(environment);
-    const binary = given ? undefined : await findTemporalBinary({ environment, cache: cacheDir(environment), mayDownload: true, log });
+    const search = { environment, cache: cacheDir(environment), mayDownload: true, log };
+    const binary = given ? undefined : await unlessGivenUp(findTemporalBinary(search));
     const temporal = given ?? localServer(`127.0.0.1:${ports.temporal}`, 'default', `smlt dev`);
     const state: DevState = {
       formatVersion: 1,
@@ -94,9 +100,9 @@ export async function startDevServer(options: DevOptions): Promise<RunningDevSer
     };
     const first = [lambdaServer(home, environment, ports.lambda)];
     if (binary) first.unshift(temporalServer(binary.path, temporal, ports, home, environment));
-    await Promise.all(first.map((definition) => service(definition).start()));
-    if (given && options.register) await register(given, log);
-    await service(temporalWorker(state, environment)).start();
+    await unlessGivenUp(Promise.all(first.map((definition) => service(definition).start())));
+    if (given && options.register) await unlessGivenUp(register(given, log));
+    await unlessGivenUp(service(temporalWorker(state, environment)).start());
     state.state = 'ready';
     publish();
     const stopWatching = options.background

@@ -52,7 +52,10 @@ function runProgram(args: string[], environment: BringOptions['environment']): P
       child.kill('SIGKILL');
     }, LIMIT_MS);
     child.stderr.on('data', (chunk: Buffer) => (words += chunk.toString()));
-    child.on('error', reject);
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
     child.on('close', () => {
       clearTimeout(timer);
       resolve(lastWords(words));

@@ -3,8 +3,9 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { connect } from '../../client/connect';
-import type { DevState } from '../../client/dev/dev-state';
+import { readDevState, type DevState } from '../../client/dev/dev-state';
 import { isAlive } from '../../client/dev/processes';
+import { homeAt } from '../../client/home';
 import { SmltProcesses, until } from './smlt-process';
 
 jest.setTimeout(120_000);
@@ -143,6 +144,26 @@ describe('smlt dev', () => {
     expect(await dev.finished).toMatchObject({ code: 0, stderr: expect.stringMatching(/smlt dev ends: SIGINT/) });
     expect(Object.values(processes).filter(isAlive)).toEqual([]);
     expect(existsSync(join(smlt.home, 'dev.json'))).toBe(false);
+  });
+
+  it('is started anew for a run that comes while it ends', async () => {
+    const dev = smlt.start(['dev']);
+    await dev.said(/Ctrl-C ends it/);
+    dev.child.kill('SIGINT');
+    await until('the end', () => (state().state === 'ending' ? true : undefined));
+    expect(await smlt.run(['run', job, '--run-id', 'first', '--json'])).toMatchObject({ code: 0 });
+    expect((await dev.finished).code).toBe(0);
+    await smlt.run(['dev', 'stop']);
+  });
+
+  it('ends at once when it is interrupted before it has started', async () => {
+    const home = join(smlt.home, 'early');
+    const dev = smlt.start(['dev'], { SMLT_HOME: home });
+    const processes = () => readDevState(homeAt(home))?.processes ?? {};
+    const { temporal: first } = await until('its first process', () => (processes().temporal ? processes() : undefined));
+    dev.child.kill('SIGINT');
+    expect(await dev.finished).toMatchObject({ code: 130, stderr: expect.stringMatching(/ends before it has started: SIGINT/) });
+    expect(isAlive(first!)).toBe(false);
   });
 
   it('ends by itself in the background when nothing runs', async () => {

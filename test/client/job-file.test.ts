@@ -108,6 +108,8 @@ describe('a job file', () => {
     ['a validation set of another shape', { data: { train: 'data/train', validation: 'data/wide' } }, 'BadData', /\[3\].*\[2\]/],
     ['values where labels are needed', { data: { train: 'data/values' } }, 'InvalidSpec', /needs class labels/],
     ['a missing ONNX file', { model: { onnx: 'none.onnx' } }, 'InvalidModel', /there is no such file/],
+    ['rungs that do not rise', { tune: { trials: 2, rungs: [0.3, 0.1], parameters: { 'training.seed': { integer: [1, 9] } } } }, 'InvalidSpec', /rising shares.*\n.*tune\.rungs/], // prettier-ignore
+    ['no rungs', { tune: { trials: 2, rungs: [], parameters: { 'training.seed': { integer: [1, 9] } } } }, 'InvalidSpec', /at least one share of the steps/], // prettier-ignore
     ['tuning without a validation set', { data: { train: 'data/train' }, tune: { trials: 2, parameters: { 'training.seed': { integer: [1, 9] } } } }, 'InvalidSpec', /data\.validation/], // prettier-ignore
     ['a requirement without a test set', { evaluate: { require: { accuracy: 0.9 } } }, 'InvalidSpec', /data\.test/],
     ['more lanes than samples', training({ batchSize: 128, lanes: 128 }), 'InvalidSpec', /128 lanes.*64/],
