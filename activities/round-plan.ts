@@ -75,7 +75,7 @@ export async function planOf(
 }
 
 /** What bounds a round's length whatever is decided. */
-export const roundBounds = ({ job, program, recipeBody }: TrackContext) => ({
+export const roundBounds = ({ job, program, recipeBody }: Pick<TrackContext, 'job' | 'program' | 'recipeBody'>) => ({
   stepsPerRound: job.allocation.stepsPerRound,
   compression: recipeBody.compression,
   paramCount: program.paramCount,

@@ -14,8 +14,11 @@ import type { NextQuestion } from './scheduling-question';
 /** Changes of allocation a track may make; the scheduler counts to the same number. */
 const MAX_SWITCHES = 12;
 
+/** All of a question but the names of what it is about. */
+export type Standing = Omit<NextQuestion, 'run' | 'track' | 'recipe' | 'round' | 'from' | 'pauseAtStep' | 'earlyStopping'>;
+
 /** A round's question in the scheduler's own words. */
-export function schedulerInput(engine: EngineDependencies, question: NextQuestion, context: TrackContext) {
+export function schedulerInput(engine: EngineDependencies, question: Standing, context: Pick<TrackContext, 'job' | 'program' | 'recipeBody'>) {
   const { job, program, recipeBody } = context;
   const { grant, wholeGoal, accepted, switches, nowMs, spentNanoUsd, step, current, observations, phase, probesLeft, forbidden } = question;
   const { untilStep, plannedStep = untilStep, openEnded } = question;

@@ -1,6 +1,7 @@
 import { totalStepsOf } from '../contracts/batch-size';
 import { canonicalJson } from '../contracts/canonical-json';
-import { keepsLaneStates } from '../contracts/compression';
+import { withMethod, type ChosenMethod } from '../contracts/chosen-method';
+import { keepsLaneStates, type Compression } from '../contracts/compression';
 import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { names, type TrackId } from '../contracts/names';
@@ -9,8 +10,10 @@ import { sha256Hex } from '../storage/digest';
 import { slotCount } from '../training/optimizers';
 import { defined } from './defined';
 import type { EngineDependencies } from './dependencies';
+import { chosenMethod, standingOf, type MethodQuestion } from './methods';
 import { encodeRecord } from './records';
 import { checkpointOf, readContext, readManifest } from './rounds';
+import { schedulerInput } from './scheduler-input';
 
 const RECIPE_DIGITS = 16;
 
@@ -22,10 +25,24 @@ export interface TrackOpening {
   readonly loss: number | null;
   /** The newest committed round of the track, if there is one. */
   readonly weights: WeightsReference | null;
+  /** What its gradients are compressed with; null for nothing. */
+  readonly compression: Compression | null;
+  /** Why, where the scheduler has chosen. */
+  readonly method?: string;
+  /** The scheduler is to choose, and has seen too little. */
+  readonly undecided?: true;
 }
+export type TrackQuestion = TrackId & {
+  readonly job: Job;
+  readonly program: PrepareAnswer;
+  readonly startFrom?: WeightsReference | undefined;
+  /** Where the job allows lossy methods: what the choice rests on. Left out: none is taken. */
+  readonly choice?: MethodQuestion | undefined;
+};
 
 /** Where a track stands, and the recipe that what it trains from there depends on. */
-export function createTrackActivities({ store, platform }: EngineDependencies) {
+export function createTrackActivities(engine: EngineDependencies) {
+  const { store, platform } = engine;
   /** The recipe of a job's program: all that a training value depends on besides its step. */
   async function recipeOf(job: Job, program: PrepareAnswer, totalSteps: number): Promise<Recipe> {
     const { lanes, batchSize, batchSchedule, seed, optimizer, schedule, clipNorm, weightAverage } = job.training;
@@ -38,14 +55,7 @@ export function createTrackActivities({ store, platform }: EngineDependencies) {
 
   return {
     /** Finds where a track stands, so that a run that is resumed, reset or started again goes on from what is committed. */
-    async openTrack({
-      run,
-      track,
-      job,
-      program,
-      startFrom,
-    }: TrackId & { job: Job; program: PrepareAnswer; startFrom?: WeightsReference | undefined }): Promise<TrackOpening> {
-      const totalSteps = totalStepsOf(job.training, program.samples);
+    async openTrack({ run, track, job: asked, program, startFrom, choice }: TrackQuestion): Promise<TrackOpening> {
       const rounds = (await store.list(names.rounds({ run, track })))
         .flatMap((name) => /\/rounds\/(\d+)\/manifest$/.exec(name)?.[1] ?? [])
         .map(Number);
@@ -55,6 +65,10 @@ export function createTrackActivities({ store, platform }: EngineDependencies) {
       const weights = own && startFrom && isElsewhere(checkpointOf(own), track) ? null : newest;
       const from = weights ?? startFrom ?? null;
       const manifest = from && (await readManifest(store, from));
+      const step = manifest?.step ?? 0;
+      const method = choice && (await methodOf(asked, program, { run, step, choice }));
+      const job = withMethod(asked, method?.method);
+      const totalSteps = totalStepsOf(job.training, program.samples);
       const fresh = await recipeOf(job, program, totalSteps);
       const before = manifest && (await contextOf(manifest));
       const recipeBody =
@@ -68,13 +82,28 @@ export function createTrackActivities({ store, platform }: EngineDependencies) {
       return {
         recipe,
         nextRound: newest ? newest.round + 1 : 0,
-        step: manifest?.step ?? 0,
+        step,
         totalSteps,
         loss: manifest?.loss ?? null,
         weights,
+        compression: job.synchronization.compression ?? null,
+        ...(method ? { method: method.reason } : choice && asked.synchronization.allow && { undecided: true }),
       };
     },
   };
+
+  /** What the run has chosen of the methods that the job allows, or chooses now. */
+  async function methodOf(
+    job: Job,
+    program: PrepareAnswer,
+    { run, step, choice }: { run: string; step: number; choice: MethodQuestion },
+  ): Promise<ChosenMethod | undefined> {
+    if (job.synchronization.allow === undefined) return undefined;
+    return chosenMethod(engine, run, job, async (one) => {
+      const recipeBody = await recipeOf(one, program, totalStepsOf(one.training, program.samples));
+      return schedulerInput(engine, standingOf(choice, step, recipeBody), { job: one, program, recipeBody });
+    });
+  }
 
   async function contextOf(manifest: RoundManifest): Promise<TrackContext> {
     return readContext(store, manifest);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-const kinds = [
+/** One schema a kind. */
+export const compressionForms = [
   z.strictObject({ kind: z.literal('fp16') }),
   z.strictObject({ kind: z.literal('bf16') }),
   z.strictObject({ kind: z.literal('qsgd'), bits: z.union([z.literal(4), z.literal(8)], 'expected 4 or 8').default(8) }),
@@ -10,7 +11,7 @@ const kinds = [
   }),
   z.strictObject({ kind: z.literal('significance'), threshold: z.number().positive('expected more than 0').default(0.01) }),
 ] as const;
-const compressionKinds = kinds.map(({ shape }) => shape.kind.value);
+const compressionKinds = compressionForms.map(({ shape }) => shape.kind.value);
 
 /**
  * How sums of gradients are made smaller before they are exchanged (docs/compression.md). Lossy, so it is a part of the
@@ -20,7 +21,7 @@ const compressionKinds = kinds.map(({ shape }) => shape.kind.value);
  * `top-k`: every lane sends the largest elements, this share of them, and adds what it keeps to its next gradient.
  * `significance`: the same with the elements that would move their parameter by more than threshold / sqrt(step + 1) of it.
  */
-export const Compression = z.discriminatedUnion('kind', kinds, {
+export const Compression = z.discriminatedUnion('kind', compressionForms, {
   error: (issue) => (issue.code === 'invalid_union' ? `unknown compression; expected kind ${compressionKinds.join(', ')}` : undefined),
 });
 export type Compression = z.output<typeof Compression>;
@@ -44,8 +45,9 @@ export function laneStateBytes(compression: Compression | undefined, paramCount:
 /**
  * Bytes that a partial takes in the exchange, without its header; of a sparse one at most, since that depends on its values.
  * @param params  how many of its elements are gradients of parameters; the rest is never compressed
+ * @param density  share of them that a sparse one holds; left out: all, the most that there can be
  */
-export function partialBytes(compression: Compression | undefined, elements: number, params: number): number {
+export function partialBytes(compression: Compression | undefined, elements: number, params: number, density = 1): number {
   const rest = FLOAT_BYTES * (elements - params);
   switch (compression?.kind) {
     case undefined:
@@ -57,6 +59,9 @@ export function partialBytes(compression: Compression | undefined, elements: num
       return onFloat(FLOAT_BYTES * Math.ceil(params / SCALED_TOGETHER) + Math.ceil((params * compression.bits) / 8)) + rest;
     case 'top-k':
     case 'significance':
-      return (params > 0 ? FLOAT_BYTES * (1 + params) : 0) + rest;
+      return (params > 0 ? FLOAT_BYTES * (1 + sparseWords(params, Math.ceil(density * params))) : 0) + rest;
   }
 }
+
+/** Indices and values, a bit for each element and values, or all values. */
+const sparseWords = (elements: number, values: number): number => Math.min(2 * values, Math.ceil(elements / 32) + values, elements);

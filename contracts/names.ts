@@ -48,6 +48,8 @@ export const names = {
   track: (id: TrackId) => `${trackOf(id)}/`,
   run: (run: string) => `runs/${run}/`,
   spec: (run: string, index: number) => `runs/${run}/specs/${index}`,
+  /** Which lossy method a run takes, of those that its job allows. */
+  method: (run: string, allowedDigest: string) => `runs/${run}/methods/${allowedDigest}`,
   record: (run: string) => `runs/${run}/record`,
   /** What a run's weights came to on data.validation, from time to time. */
   validations: (run: string) => `runs/${run}/validations`,

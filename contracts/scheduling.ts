@@ -36,6 +36,8 @@ export const Observation = z.object({
   round: z.int().min(0),
   /** Samples a step; left out: the job's only size. */
   batchSize: z.int().min(1).optional(),
+  /** What its gradients were compressed with, null for nothing; left out: what the request says. */
+  compression: Compression.nullable().optional(),
   /** Steps the round completed; a round cut short completes fewer than its allocation asked for. */
   steps: z.int().min(0),
   /** Wall time of the round as the workflow sees it, orchestration included. */

@@ -24,6 +24,8 @@ export interface StepShape {
   /** The losses of a batch weigh differently, so its mean weight goes round. */
   readonly weighs?: boolean;
   readonly compression?: Compression | undefined;
+  /** Share of a sparse sum's elements that are not zero; left out: all, the most that there can be. */
+  readonly density?: number | undefined;
 }
 
 /** What one worker moves through the exchange in one step of the middle of a round. Waiting is not in it: it moves nothing. */
@@ -41,8 +43,8 @@ const FLOAT_BYTES = 4;
 const NORM_BYTES = 8;
 const framed = (floats: number) => FRAME_BYTES + FLOAT_BYTES * floats;
 /** A sum of gradients of this stretch, as the job compresses it. */
-const framedPartial = ({ compression, paramCount }: StepShape, { start, end }: Span) =>
-  FRAME_BYTES + partialBytes(compression, end - start, Math.max(0, Math.min(end, paramCount) - start));
+const framedPartial = ({ compression, paramCount, density }: StepShape, { start, end }: Span) =>
+  FRAME_BYTES + partialBytes(compression, end - start, Math.max(0, Math.min(end, paramCount) - start), density);
 const lengthOf = ({ start, end }: Span) => end - start;
 
 class Counter implements Traffic {

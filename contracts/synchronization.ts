@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Compression } from './compression';
 import { ExchangeKind } from './exchange';
+import { LossyMethods } from './lossy-methods';
 
 /**
  * Who adds gradients up and who updates what, in a step (docs/synchronisation.md). Weights have the same bits whichever it is.
@@ -41,6 +42,8 @@ export const Synchronization = z
     microBatches: Parts.optional(),
     /** A lane takes so many steps of its own in a batch: the same traffic for as many times the samples. */
     localSteps: LocalSteps.optional(),
+    /** Lossy methods that the scheduler may choose one of, where it pays; left out: none. */
+    allow: LossyMethods.optional(),
   })
   .refine(({ topology, groups }) => groups === undefined || topology === 'scatter-reduce', {
     error: 'only scatter-reduce adds up in groups: leave groups out, or take that topology',
@@ -49,6 +52,10 @@ export const Synchronization = z
   .refine(({ microBatches, localSteps }) => microBatches === undefined || localSteps === undefined, {
     error: "a lane's share of a batch is cut either for one gradient or into steps: leave out microBatches or localSteps",
     path: ['localSteps'],
+  })
+  .refine(({ allow, compression }) => allow === undefined || compression === undefined, {
+    error: 'compression fixes the method that allow lets the scheduler choose: leave one of them out',
+    path: ['allow'],
   });
 export type Synchronization = z.output<typeof Synchronization>;
 

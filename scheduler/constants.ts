@@ -70,6 +70,8 @@ export const MAX_SWITCHES = 12;
 export const SWITCH_GAIN_SDS = 0.5;
 export const SWITCH_GAIN_RISE = 0.25;
 export const MAX_GAIN_SWITCHES = 8;
+/** A lossy method must gain this share of the objective: its time is extrapolated from what was seen without it, and its loss is for ever. */
+export const METHOD_MIN_GAIN = 0.1;
 /** Objectives this near are a tie, which the other objective breaks. */
 export const TIE = 0.005;
 /** A probe's steps and longest time. Source: rules, section 3, step 4. */

@@ -1,7 +1,7 @@
-import { shapeKey } from '../contracts/allocation';
 import type { Observation } from '../contracts/scheduling';
 import { DRIFT_BASELINE_ROUNDS, DRIFT_MOST_OF_ROUND, DRIFT_NOISE, DRIFT_SLACK, DRIFT_STEADY_ROUNDS, DRIFT_THRESHOLD, MOVED_SHARE } from './constants';
 import { median } from './normal';
+import { settingKey } from './setting';
 
 export interface Drift {
   /** The first round of the new state of things. */
@@ -26,7 +26,7 @@ export function cumulativeSumAlarm(values: readonly number[]): { at: number } | 
   return undefined;
 }
 
-const sameShape = (a: Observation, b: Observation) => shapeKey(a.allocation) === shapeKey(b.allocation) && a.batchSize === b.batchSize;
+const sameSetting = (a: Observation, b: Observation) => settingKey(a) === settingKey(b);
 
 /**
  * Whether the newest allocation's rounds have left its own first rounds behind. The prediction is no yardstick:
@@ -35,7 +35,7 @@ const sameShape = (a: Observation, b: Observation) => shapeKey(a.allocation) ===
 export function findDrift(observations: readonly Observation[]): Drift | undefined {
   const newest = observations.at(-1);
   if (newest === undefined) return undefined;
-  const rounds = observations.filter((each) => sameShape(each, newest) && !each.movedSince && !each.cold && each.steps > 0 && each.stepMs > 0);
+  const rounds = observations.filter((each) => sameSetting(each, newest) && !each.movedSince && !each.cold && each.steps > 0 && each.stepMs > 0);
   const count = baselineLength(rounds);
   const baseline = rounds.slice(0, count);
   const later = rounds.slice(count);

@@ -1,7 +1,7 @@
-import { shapeKey } from '../contracts/allocation';
 import { Observation, type StepParts } from '../contracts/scheduling';
 import { parseWith } from '../contracts/job';
 import { followDrifts } from './drift';
+import { settingKey } from './setting';
 
 /** Carried state stays below this whatever happens. */
 const MOST_CHARACTERS = 16_000;
@@ -25,9 +25,9 @@ function compact(observations: readonly Observation[], whole: number): Observati
   const border = Math.max(0, observations.length - whole);
   const merged = new Map<string, Observation>();
   for (const observation of observations.slice(0, border)) {
-    const { allocation, cold, batchSize, movedSince } = observation;
+    const { cold, movedSince } = observation;
     // Means across a drift would speak of no time at all.
-    const key = `${shapeKey(allocation)} of ${batchSize}${cold ? ' cold' : ''} ${movedSince?.compute} ${movedSince?.sync}`;
+    const key = `${settingKey(observation)}${cold ? ' cold' : ''} ${movedSince?.compute} ${movedSince?.sync}`;
     const before = merged.get(key);
     merged.delete(key); // the newest comes last
     merged.set(key, before === undefined ? observation : merge(before, observation));
@@ -43,6 +43,7 @@ function merge(a: Observation, b: Observation): Observation {
     allocation: { ...b.allocation, steps: Math.max(1, Math.round(mean(a.allocation.steps, b.allocation.steps))) },
     round: b.round,
     ...(b.batchSize === undefined ? {} : { batchSize: b.batchSize }),
+    ...(b.compression === undefined ? {} : { compression: b.compression }),
     steps: Math.round(mean(a.steps, b.steps)),
     wallMs: mean(a.wallMs, b.wallMs),
     stepMs: mean(a.stepMs, b.stepMs),

@@ -1,5 +1,6 @@
 import type { AllocationShape } from '../contracts/allocation';
 import type { ExchangeKind } from '../contracts/exchange';
+import type { LossyMethod } from '../contracts/lossy-methods';
 
 /** Numbers as people read them, the same on every machine. */
 
@@ -35,3 +36,21 @@ export const formatExchange = (kind: ExchangeKind, shards = 1): string => `${exc
 const exchangeWords: Record<ExchangeKind, string> = { files: 'files', redis: 'Redis', hybrid: 'Redis and S3', s3: 'S3' };
 /** A probability, never shown as certainty. */
 export const formatShare = (share: number): string => `${Math.min(99, Math.max(1, Math.round(share * 100)))} %`;
+
+export function formatBytes(bytes: number): string {
+  if (bytes < 1_000) return `${bytes} bytes`;
+  const power = Math.min(3, Math.floor(Math.log10(bytes) / 3));
+  return `${Number((bytes / 1_000 ** power).toPrecision(3))} ${['', 'KB', 'MB', 'GB'][power]}`;
+}
+/** "bf16", "qsgd of 8 bits", "top-k of density 0.01". */
+export function formatMethod(method: LossyMethod): string {
+  switch (method.kind) {
+    case 'bf16':
+    case 'fp16':
+      return method.kind;
+    case 'qsgd':
+      return `qsgd of ${method.bits} bits`;
+    case 'top-k':
+      return `top-k of density ${method.density}`;
+  }
+}

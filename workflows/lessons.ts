@@ -1,3 +1,4 @@
+import type { Compression } from '../contracts/compression';
 import type { Observation, Forbidden } from '../contracts/scheduling';
 import { totalNanoUsd } from '../contracts/money';
 import type { Round } from '../contracts/round';
@@ -31,7 +32,7 @@ export function forbiddenAfter(
 export function observationOf(
   round: Round,
   { committed, bill, telemetry, trouble }: RoundResult,
-  { wallMs, batchSize }: { wallMs: number; batchSize: number },
+  { wallMs, batchSize, compression }: { wallMs: number; batchSize: number; compression: Compression | null | undefined },
 ): Observation | undefined {
   const steps = committed.step - round.first;
   const complete = telemetry.filter((one) => one.steps > 0);
@@ -42,6 +43,7 @@ export function observationOf(
     allocation: round.allocation,
     round: round.round,
     batchSize,
+    ...(compression === undefined ? {} : { compression }), // what an earlier version has opened does not say
     steps,
     wallMs,
     stepMs: Math.max(...complete.map((one) => one.medianStepMs)),

@@ -49,8 +49,17 @@ type Next = Extract<NextAnswer, { kind: 'round' }>;
 
 /** Trains a track round by round until its end, its limits or a stop. What is committed is never done again. */
 export async function trainTrack(options: TrackOptions): Promise<TrackResult> {
-  const { run, track, job, program, startFrom } = options;
-  return new Track(options, await openTrack({ run, track, job, program, startFrom })).train();
+  return new Track(options, await open(options, options.carried)).train();
+}
+
+function open({ run, track, job, program, startFrom, phase, grant, untilStep }: TrackOptions, carried: Carried): Promise<TrackOpening> {
+  const { bill, observations, forbidden } = carried;
+  // What a lossy method is chosen from, where the job allows any: rounds without it show what exchanging takes.
+  const choice =
+    phase === 'run' && job.synchronization.allow
+      ? { grant: grant(), spentNanoUsd: totalNanoUsd(bill), nowMs: Date.now(), observations: observations as Observation[], forbidden, untilStep }
+      : undefined;
+  return openTrack({ run, track, job, program, startFrom, choice });
 }
 
 class Track {
@@ -69,7 +78,7 @@ class Track {
 
   constructor(
     private readonly options: TrackOptions,
-    private readonly opening: TrackOpening,
+    private opening: TrackOpening,
   ) {
     const { carried, job, phase, program, startFrom, untilStep } = options;
     this.#untilStep = Math.min(untilStep ?? opening.totalSteps, opening.totalSteps);
@@ -96,6 +105,7 @@ class Track {
       this.#tell(next.round, result);
       const after = await this.#endAfter(result.trouble, next.round);
       if (after) return this.#result(after);
+      if (this.opening.undecided && !this.#endBeforeNext()) this.opening = await open(this.options, this.#carried);
       await this.#handOverIfLong();
     }
   }
@@ -129,8 +139,12 @@ class Track {
     if (patched('micro-probe')) this.#pay(await microProbe(this.#question(0), program.programDigest));
   }
 
-  #decide(round: number): Promise<NextAnswer> {
-    return decideNext(this.#question(round));
+  async #decide(round: number): Promise<NextAnswer> {
+    const next = await decideNext(this.#question(round));
+    const { method, nextRound } = this.opening;
+    if (!method || next.kind !== 'round' || round !== nextRound) return next;
+    // Chosen for all that follows, so it is told once.
+    return { ...next, round: { ...next.round, reason: `${method} ${next.round.reason}` } };
   }
 
   /** Where the track stands: all that a decision is made from. */
@@ -169,7 +183,7 @@ class Track {
     const carried = this.#carried;
     carried.adopted += result.telemetry.reduce((sum, one) => sum + one.adopted, 0);
     const { batchSize } = phaseAt(job.training, round.first);
-    const observation = observationOf(round, result, { wallMs, batchSize });
+    const observation = observationOf(round, result, { wallMs, batchSize, compression: this.opening.compression });
     if (observation) carried.observations = [...carried.observations, observation];
     const { step, loss } = result.committed;
     if (step > this.#step || round.round > this.opening.nextRound || this.#weights === null) this.#weights = { run, track, round: round.round };

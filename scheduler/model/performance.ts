@@ -1,8 +1,9 @@
-import { shapeKey } from '../../contracts/allocation';
 import type { ExchangeKind } from '../../contracts/exchange';
 import type { MicroSample, Observation } from '../../contracts/scheduling';
 import { COLD_NOISE_FACTOR, DEFAULT_NOISE, EARLIER_NOISE, LEAST_NOISE, NOISE_MARGIN, SCALED_NOISE } from '../constants';
 import { logSd } from '../normal';
+import { settingKey } from '../setting';
+import { compressionMs } from './compression-price';
 import { fitComponent, type ComponentSample } from './component';
 import { nnls } from './nnls';
 import { pool } from './pool';
@@ -14,6 +15,7 @@ import {
   positionOf,
   syncFeatures,
   syncPrior,
+  syncPriorFor,
   type Shape,
   type Workload,
 } from './workload';
@@ -31,6 +33,8 @@ export type PerformanceModel = (shape: Shape, batchSize?: number) => StepPredict
 
 /** A component this small beside the whole step says "about nothing". */
 const NEGLIGIBLE_SHARE = 0.1;
+/** Compressing may have taken less than its price; gradients take something. */
+const LEAST_GRADIENT_SHARE = 0.1;
 /** Without its parts a step's time teaches half as much about each. */
 const UNSPLIT_NOISE_FACTOR = 2;
 
@@ -66,6 +70,8 @@ export function fitPerformance(
     const computeMs = weigh(guess.theta, computeFeatures(withBatch(batchSize), shape));
     return computeMs / (computeMs + weigh(syncPrior.theta, syncFeatures(workload, shape)));
   };
+  const seenBy = ({ compression }: Observation): Workload =>
+    compression === undefined ? workload : { ...workload, compression: compression ?? undefined };
   const compute: ComponentSample[] = singles.map((single) => ({ ...single, noise: Math.max(single.noise, noise) }));
   const sync = new Map<ExchangeKind, ComponentSample[]>();
   const remembered = new Set(earlier.filter((observation) => observation.steps > 0 && observation.stepMs > 0));
@@ -75,6 +81,7 @@ export function fitPerformance(
     const partsMs = parts ? Object.values(parts).reduce((sum, partMs) => sum + partMs, 0) : 0;
     const isSplit = parts !== undefined && partsMs > 0;
     const computeMs = stepMs * (isSplit ? parts.computeMs / partsMs : unfitted(allocation, batchSize));
+    const gradientMs = Math.max(computeMs - compressionMs(seenBy(observation), allocation), LEAST_GRADIENT_SHARE * computeMs);
     const isEarlier = remembered.has(observation);
     const common = {
       at: positionOf(allocation),
@@ -88,17 +95,17 @@ export function fitPerformance(
     compute.push({
       ...common,
       features: computeFeatures(withBatch(batchSize), allocation),
-      valueMs: computeMs * (movedSince?.compute ?? 1),
+      valueMs: gradientMs * (movedSince?.compute ?? 1),
     });
     const over = allocation.exchange ?? workload.exchange;
     sync.set(over, [
       ...(sync.get(over) ?? []),
-      { ...common, features: syncFeatures(workload, allocation), valueMs: (stepMs - computeMs) * (movedSince?.sync ?? 1) },
+      { ...common, features: syncFeatures(seenBy(observation), allocation), valueMs: (stepMs - computeMs) * (movedSince?.sync ?? 1) },
     ]);
   }
   const computeModel = fitComponent(pool(compute), computePrior(workload, compute));
   // Each exchange has its own truth: one that is faster than usual says nothing of the others.
-  const syncModels = new Map([...sync].map(([kind, samples]) => [kind, fitComponent(pool(samples), syncPrior)]));
+  const syncModels = new Map([...sync].map(([kind, samples]) => [kind, fitComponent(pool(samples), syncPriorFor(samples))]));
   const untried = fitComponent([], syncPrior);
   // Allocations that differ in their exchange only compute alike.
   const computed = new Map<string, ReturnType<typeof computeModel.predict>>();
@@ -108,8 +115,9 @@ export function fitPerformance(
     const c = computed.get(key) ?? computeModel.predict(computeFeatures(withBatch(batchSize), shape), at);
     computed.set(key, c);
     const s = (syncModels.get(shape.exchange ?? workload.exchange) ?? untried).predict(syncFeatures(workload, shape), at);
-    const stepMs = Math.max(c.meanMs + s.meanMs, 1e-6);
-    return { stepMs, computeMs: c.meanMs, syncMs: s.meanMs, logSd: logSd(stepMs, c.varianceMs2 + s.varianceMs2) };
+    const computeMs = c.meanMs + compressionMs(workload, shape);
+    const stepMs = Math.max(computeMs + s.meanMs, 1e-6);
+    return { stepMs, computeMs, syncMs: s.meanMs, logSd: logSd(stepMs, c.varianceMs2 + s.varianceMs2) };
   };
 }
 
@@ -119,9 +127,10 @@ const NOISE_PRIOR_DEGREES = 3;
 /** Pooled SD of the logarithm: of step times within allocations seen more than once, and of micro-batches around their own line. */
 function measuredNoise(observations: readonly Observation[], singles: readonly ComponentSample[]): number {
   const groups = new Map<string, number[]>();
-  for (const { allocation, stepMs, cold, batchSize } of observations) {
-    if (cold) continue;
-    const key = `${shapeKey(allocation)} of ${batchSize}`;
+  for (const observation of observations) {
+    if (observation.cold) continue;
+    const { stepMs } = observation;
+    const key = settingKey(observation);
     groups.set(key, [...(groups.get(key) ?? []), Math.log(stepMs)]);
   }
   let squares = NOISE_PRIOR_DEGREES * DEFAULT_NOISE ** 2;

@@ -63,14 +63,23 @@ export function trafficOf(exchanged: Exchanged, atWorkers: number): SyncTraffic 
   const known = trafficKnown.get(key);
   if (known !== undefined) return known;
   const cut = cutOf({ topology, lanes, laneUnit, paramCount, workers });
-  const within = (count: number | undefined) =>
-    summed({ topology, groups: count, cut, lanes, paramCount, bufferCount, slots: STATE_SLOTS, compression }, count);
+  const within = (count: number | undefined) => {
+    const density = densityOf(compression, Math.ceil(lanes / (count ?? workers)));
+    return summed({ topology, groups: count, cut, lanes, paramCount, bufferCount, slots: STATE_SLOTS, compression, density }, count);
+  };
   const plain = within(groups);
   const isOpen = groups === undefined && topology === 'scatter-reduce' && exchange !== 'files' && workers >= GROUP_MIN_WORKERS;
   const traffic = isOpen ? shortest({ exchange, shards }, plain, powersBelow(workers).map(within)) : plain;
   if (trafficKnown.size >= MOST_KNOWN) trafficKnown.clear();
   trafficKnown.set(key, traffic);
   return traffic;
+}
+/**
+ * Share of elements that a sum over so many lanes holds where each sends its largest ones, as if they were drawn: lanes agree
+ * on some, so it is at most that. What a significance filter sends is not known before.
+ */
+function densityOf(compression: Exchanged['compression'], lanes: number): number | undefined {
+  return compression?.kind === 'top-k' ? 1 - (1 - compression.density) ** lanes : undefined;
 }
 /** A pure function's answers. */
 const trafficKnown = new Map<string, SyncTraffic>();

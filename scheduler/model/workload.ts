@@ -64,7 +64,7 @@ export function vcpusOf({ workers, memoryMib }: Shape, totalCores: number): numb
 }
 
 /** The same step over the exchange that an allocation names, cut as it says. */
-const over = (workload: Workload, { exchange, shards, laneUnit }: Pick<Shape, 'exchange' | 'shards' | 'laneUnit'>): Workload => {
+export const over = (workload: Workload, { exchange, shards, laneUnit }: Pick<Shape, 'exchange' | 'shards' | 'laneUnit'>): Workload => {
   if (exchange !== undefined) return { ...workload, exchange, shards, laneUnit };
   return laneUnit === undefined ? workload : { ...workload, laneUnit };
 };
@@ -134,6 +134,14 @@ export function syncFeatures(workload: Workload, shape: Shape): number[] {
   return syncTerms(over(workload, shape), shape.workers, Math.min(1, Math.sqrt(vcpusOf(shape, workload.totalCores))));
 }
 export const syncPrior: ComponentPrior = { theta: SYNC_WEIGHTS, relativeSd: [0.3, 1.5, 0.5, 1, 3] };
+/** The same for an exchange so far slower than expected that the prior would outvote whatever was measured of it. */
+export function syncPriorFor(measured: readonly { features: readonly number[]; valueMs: number }[]): ComponentPrior {
+  const guessMs = (features: readonly number[]) => features.reduce((sum, phi, j) => sum + SYNC_WEIGHTS[j]! * phi, 0);
+  const scale = median(measured.map(({ features, valueMs }) => valueMs / guessMs(features)));
+  return scale > FAR_SLOWER ? { ...syncPrior, theta: SYNC_WEIGHTS.map((weight) => scale * weight) } : syncPrior;
+}
+/** More than a straggler is. */
+const FAR_SLOWER = 4;
 
 /** Estimated resident memory of one worker. */
 export const estimatedMemoryMib = (paramCount: number, peakMemoryMib: number): number =>

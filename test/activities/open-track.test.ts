@@ -62,4 +62,47 @@ describe('openTrack', () => {
     await commit({ track: 'changed', round: 1, step: 12, recipe: resumed.recipe, start: stored('changed', began.recipe, 9), objects: some });
     expect(await openTrack({ run, track: 'changed', job: changed, program })).toMatchObject({ recipe: resumed.recipe, step: 12 });
   });
+
+  describe('with lossy methods that the job allows', () => {
+    const limits = { minMemoryMib: 128, maxMemoryMib: 10_240, concurrency: 100, totalCores: 100, timeoutMs: 900_000 };
+    const prices = { usdPerGbSecond: 1.6e-5, usdPerRequest: 2e-7, usdPerPut: 0, usdPerGet: 0 };
+    const deployed = { store, platform: { ...platform, limits, prices }, exchanges: [{ uri: 'redis://localhost:1' }], redisUsdPerHour: 0 };
+    const { openTrack: open } = createTrackActivities(deployed as unknown as EngineDependencies);
+    const large = { ...program, paramCount: 20_000_000, samples: 6_400 };
+    const allowing = (allow: string[]) => parseJob({ ...given, training: { ...given.training, lanes: 4 }, allocation: { minWorkers: 4, maxWorkers: 4, memoryMib: 1_769 }, synchronization: { allow } }); // prettier-ignore
+    const seen = (syncMs: number) => ({
+      ...{ allocation: { workers: 4, memoryMib: 1_769, steps: 4 }, round: 0, batchSize: 16, compression: null, steps: 4, wallMs: 4 * syncMs + 100 },
+      parts: { computeMs: 20, uploadMs: syncMs, waitMs: 0, downloadMs: 0, reduceMs: 0, otherMs: 0 },
+      ...{ stepMs: 20 + syncMs, initMs: 0, orchestrationMs: 60, billedNanoUsd: 1e6, peakRssMib: 900, cold: false, merged: 1 },
+      failures: { outOfMemory: 0, timedOut: 0 },
+    });
+    const question = (rounds: number, syncMs = 8_000) =>
+      ({ ...{ grant: {}, spentNanoUsd: 0, nowMs: 1e12, forbidden: {} }, observations: Array.from({ length: rounds }, () => seen(syncMs)) }); // prettier-ignore
+    const opened = (track: string, allow: string[], choice = question(3)) =>
+      open({ run: 'lossy', track, job: allowing(allow), program: large, choice });
+
+    it('takes none while too little was seen, then the one that pays, and says why', async () => {
+      const early = await opened('train', ['bf16'], question(2));
+      expect(early).toMatchObject({ compression: null, undecided: true });
+      const later = await opened('train', ['bf16']);
+      expect(later).toMatchObject({ compression: { kind: 'bf16' }, method: expect.stringMatching(/^Gradients in bf16: /) });
+      expect(later.undecided).toBeUndefined();
+      expect(later.recipe).not.toBe(early.recipe);
+      const context = await readContext(store, { run: 'lossy', track: 'train', recipe: later.recipe });
+      expect(context.job.synchronization).toMatchObject({ compression: { kind: 'bf16' } });
+    });
+
+    it('keeps the choice for every later track and resume, whatever is seen then; other methods are chosen from anew', async () => {
+      const fast = question(9, 1);
+      expect(await opened('trial-001', ['bf16'], fast)).toMatchObject({ compression: { kind: 'bf16' } });
+      expect(await opened('train', ['bf16'], fast)).toMatchObject({ compression: { kind: 'bf16' } });
+      expect(await opened('train', ['bf16', 'qsgd'], fast)).toMatchObject({ compression: null, method: expect.stringMatching(/^Gradients stay/) });
+    });
+
+    it('takes none for the rounds of profiling', async () => {
+      const profiled = await open({ run: 'lossy', track: 'trial-000', job: allowing(['bf16']), program: large });
+      expect(profiled).toMatchObject({ compression: null });
+      expect(profiled.undecided).toBeUndefined();
+    });
+  });
 });

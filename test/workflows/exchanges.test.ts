@@ -14,6 +14,7 @@ import { writeQuarters } from '../support/data';
 import { S3ObjectStore } from '../../storage/s3/s3-object-store';
 import { startEngine, type Engine } from '../support/engine';
 import { redisServer, startRedis, type RedisServer } from '../support/redis';
+import { openSlowLink } from '../support/slow-link';
 import { s3Server, startVersitygw, type S3Server } from '../support/versitygw';
 
 type SynchronizationInput = z.input<typeof Synchronization>;
@@ -165,6 +166,34 @@ redisServer.describe('training over Redis on real processes', (binary) => {
     await expect(engine.run('pipeline', 'elsewhere', { job: job(['s3']) })).rejects.toMatchObject({
       cause: { cause: { message: expect.stringMatching(/synchronization\.exchanges: got s3, and this deployment has files, redis/) } },
     });
+  });
+
+  it('takes an allowed lossy method where the link is slow, says why, and comes to the same bits for any number of workers', async () => {
+    const link = await openSlowLink(redis.port, 5_000);
+    try {
+      engine.killWorker();
+      await engine.restartWorker({ SMLT_EXCHANGE_URI: `redis://127.0.0.1:${link.port}/0` });
+      const job = (workers: number) => ({
+        ...jobOf(dataUri, workers),
+        model: { layers: ['flatten', { dense: 512 }, 'relu', { dense: 64 }, 'relu', { dense: 4 }] },
+        training: { steps: 10, batchSize: 64, lanes: 4, seed: 3, optimizer: { kind: 'adam', learningRate: 0.01 } },
+        // One shape, so that three rounds have been seen at the same step.
+        allocation: { minWorkers: workers, maxWorkers: workers, memoryMib: 1_769, stepsPerRound: 2 },
+        synchronization: { allow: ['qsgd'] } as SynchronizationInput,
+      });
+      const four = await trained(engine, 'allowed-4', job(4));
+      const told = four.journal.filter(({ reason }) => reason.startsWith('Gradients'));
+      expect(told).toEqual([
+        expect.objectContaining({
+          first: 6,
+          reason: expect.stringMatching(/^Gradients in qsgd of 8 bits: 4 workers .* instead of .* less to the end/),
+        }),
+      ]);
+      const two = await trained(engine, 'allowed-2', job(2));
+      expect(two.weightsSha256).toBe(four.weightsSha256);
+    } finally {
+      await link.close();
+    }
   });
 
   it('does not start on an exchange that refuses it or is not there, and says why', async () => {
