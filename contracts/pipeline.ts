@@ -121,7 +121,8 @@ export const Trial = z.object({
   parameters: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])),
   value: z.number().nullable(),
   step: z.int(),
-  state: z.enum(['running', 'complete', 'pruned', 'failed']),
+  /** `stopped`: by the run's end or its limits, not for what it came to. */
+  state: z.enum(['running', 'complete', 'pruned', 'stopped', 'failed']),
   weights: WeightsReference.optional(),
 });
 export type Trial = z.output<typeof Trial>;

@@ -101,6 +101,7 @@ class Search {
       const trained = await this.#train(trial, job, share);
       if (trained.outcome !== 'completed' || trained.weights === undefined) {
         if (isLimit(trained.outcome)) this.#exhausted ??= `tune's share is used up: ${trained.reason}`;
+        if (isLimit(trained.outcome) || trained.outcome === 'stopped') return { state: 'stopped', step: trained.step };
         return { state: trial.value === null ? 'failed' : 'pruned', step: trained.step };
       }
       const split = this.job.data.validation !== undefined ? 'validation' : judgingSplit(this.job);
@@ -146,7 +147,11 @@ const isLimit = (outcome: Outcome) => outcome === 'budgetExhausted' || outcome =
 function historyOf(trials: readonly Trial[]) {
   return trials
     .filter(({ value, state }) => value !== null || state === 'failed')
-    .map(({ parameters, value, state }) => ({ params: parameters, value, state: state === 'running' ? ('complete' as const) : state }));
+    .map(({ parameters, value, state }) => ({
+      params: parameters,
+      value,
+      state: state === 'pruned' || state === 'failed' ? state : ('complete' as const),
+    }));
 }
 
 /** What one trial may spend now: what is left, divided among those that run side by side. */

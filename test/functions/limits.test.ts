@@ -1,6 +1,7 @@
 /** @jest-environment ./test/support/native-arrays.ts */
 import { names } from '../../contracts/names';
 import type { TrainAnswer } from '../../contracts/round';
+import { within } from '../support/within';
 import { Rig, watchedWorld, type Track } from './rig';
 
 const STEPS = 6;
@@ -55,9 +56,8 @@ describe('money that is used up', () => {
     const track = newTrack();
     const plan = await track.plan({ workers: 2, steps: STEPS });
     const startedAtMs = performance.now();
-    expect(await track.invoke(plan, 0, { spendLimitMs: 300 })).toMatchObject({ kind: 'spent', step: 0 });
+    expect(await within(2_500, track.invoke(plan, 0, { spendLimitMs: 300 }))).toMatchObject({ kind: 'spent', step: 0 });
     expect(performance.now() - startedAtMs).toBeGreaterThan(290);
-    expect(performance.now() - startedAtMs).toBeLessThan(2_500);
   });
 });
 
@@ -89,9 +89,7 @@ describe('a wait', () => {
     const running = track.invoke(plan, 0);
     await new Promise((resolve) => setTimeout(resolve, 100));
     await track.cutShort(plan);
-    const stoppedAtMs = performance.now();
-    expect((await running).kind).toBe('superseded');
-    expect(performance.now() - stoppedAtMs).toBeLessThan(1_000);
+    expect((await within(1_000, running)).kind).toBe('superseded');
   });
 });
 

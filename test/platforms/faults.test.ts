@@ -48,8 +48,8 @@ it('delays a call without billing the delay', async () => {
   server.setFaults([{ action: { kind: 'delay', ms: 400 } }]);
   const start = performance.now();
   await server.call('main');
-  expect(performance.now() - start).toBeGreaterThanOrEqual(399);
-  expect(server.bills().at(-1)?.durationMs).toBeLessThan(390);
+  const wholeMs = performance.now() - start;
+  expect(wholeMs - server.bills().at(-1)!.durationMs).toBeGreaterThanOrEqual(399);
 });
 
 it('strikes the invocations it names, and only those, as often as it says', async () => {

@@ -18,11 +18,11 @@ describe('the CPU time of a process', () => {
   const children = new Set<ChildProcess>();
   afterEach(() => children.forEach((child) => child.kill('SIGKILL')));
 
-  /** Burns 50 ms, says what it has used in all, and waits; with a depth it first starts one more like itself and adds what that one says. */
+  /** Burns 200 ms, says what it has used in all, and waits; with a depth it first starts one more like itself and adds what that one says. */
   const burner = `
     const { spawn } = require('node:child_process');
     const say = (others) => {
-      const end = process.cpuUsage().user + 50_000;
+      const end = process.cpuUsage().user + 200_000;
       while (process.cpuUsage().user < end);
       const { user, system } = process.cpuUsage();
       console.log(others + (user + system) / 1_000);
@@ -44,12 +44,12 @@ describe('the CPU time of a process', () => {
 
   onLinux('is what the process itself knows', async () => {
     const { pid, saidMs } = await burnt(0);
-    expect(Math.abs(cpuMsFromProc(pid)! - saidMs)).toBeLessThan(60);
+    expect(Math.abs(cpuMsFromProc(pid)! - saidMs)).toBeLessThan(100);
   });
 
   onLinux('holds that of its live children', async () => {
     const { pid, saidMs } = await burnt(1);
-    expect(Math.abs(cpuMsFromProc(pid)! - saidMs)).toBeLessThan(60);
+    expect(Math.abs(cpuMsFromProc(pid)! - saidMs)).toBeLessThan(100);
   });
 });
 

@@ -56,9 +56,9 @@ describe('cutting lanes', () => {
     for (const workers of [1, 2, 4, 8, 16]) expect(nodesOf(cutLanes(16, workers), 16)).toBe(workers);
   });
   it('is quick for a thousand lanes', () => {
-    const begin = performance.now();
+    const before = process.cpuUsage();
     expect(cutLanes(1_024, 300)).toHaveLength(301);
-    expect(performance.now() - begin).toBeLessThan(2_000);
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(2_000);
   });
   it('refuses more workers than lanes', () => {
     expect(() => cutLanes(8, 9)).toThrow(expect.objectContaining({ code: 'InvalidSpec', message: expect.stringContaining('9 workers for 8 lanes') }));

@@ -110,6 +110,15 @@ describe('the life of a run', () => {
     expect(spentNanoUsd(again.ledger)).toBeGreaterThan(spentNanoUsd(record.ledger));
   });
 
+  it('says of trials that a stop has ended that they were stopped, not that they failed', async () => {
+    const tune = { trials: 2, parallelism: 2, parameters: { 'training.optimizer.learningRate': { logUniform: [0.003, 0.03] } } };
+    const handle = await engine.start('pipeline', 'stopped-in-tune', { job: endless({ tune }) });
+    await soon(async () => ((await handle.query('status')) as RunRecord).trials.length === 2);
+    await handle.executeUpdate('stop');
+    const { status, trials } = (await handle.result()) as RunRecord;
+    expect({ status, states: trials.map(({ state }) => state) }).toEqual({ status: 'stopped', states: ['stopped', 'stopped'] });
+  });
+
   it('is cancelled in order: the newest complete step is kept, and no function runs on', async () => {
     const handle = await engine.start('pipeline', 'cancelled', { job: endless() });
     await soon(async () => ((await handle.query('status')) as RunRecord).stage === 'train' && (await engine.instances()).length > 0);
