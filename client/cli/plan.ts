@@ -2,13 +2,12 @@ import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { SmltError } from '../../contracts/errors';
 import { parseJob, type Job } from '../../contracts/job';
-import { sameShape } from '../../contracts/allocation';
 import type { Prediction } from '../../contracts/scheduling';
-import { formatExchange } from '../../scheduler';
+import { formatExchange, formatMethod } from '../../scheduler';
 import { checkJob } from '../check-job';
 import { readJobFile } from '../job-file';
 import { frontierSvg } from '../plan/frontier-svg';
-import { planJob, type JobPlan, type PlanPlatform } from '../plan/plan-job';
+import { isChosen, planJob, type JobPlan, type PlanPlatform } from '../plan/plan-job';
 import { probeJob, type Probed } from '../plan/probe-job';
 import { parseUsd, withGoal, withGoalOptions, type GoalOptions } from './goal-options';
 import { note, print, printJson } from './output';
@@ -77,19 +76,22 @@ async function probe(job: Job, budgetUsd: number, { on, ephemeral }: PlanOptions
 
 function planText(plan: JobPlan, svg: string | undefined): string {
   const { name, steps, paramCount, frontier, choice, probe: probed, assumptions } = plan;
-  const chosen = choice.kind === 'run' || choice.kind === 'probe' ? choice.allocation : undefined;
-  const rows = frontier.map(({ allocation, prediction }) => [
-    chosen && sameShape(allocation, chosen) ? '→' : ' ',
-    allocationText(allocation),
-    ...figures(prediction),
+  const chosen = { allocation: choice.kind === 'run' || choice.kind === 'probe' ? choice.allocation : undefined, method: plan.method?.method };
+  const methodColumn = (text: string) => (plan.method ? [text] : []);
+  const rows = frontier.map((point) => [
+    isChosen(point, chosen) ? '→' : ' ',
+    allocationText(point.allocation),
+    ...methodColumn(point.method ? formatMethod(point.method) : '-'),
+    ...figures(point.prediction),
   ]);
   return [
     `${name}: ${count(steps)} steps of ${count(paramCount)} parameters`,
     '',
-    table([['', 'workers', 'time p50', 'p95', 'cost p50', 'p95', 'goal met'], ...rows]),
+    table([['', 'workers', ...methodColumn('method'), 'time p50', 'p95', 'cost p50', 'p95', 'goal met'], ...rows]),
     '',
     ...exchangesText(plan),
     `${chanceOf(plan) < LIKELY ? 'The goal will probably be missed' : 'Choice'}: ${choice.reason}`,
+    ...(plan.method ? [plan.method.reason] : []),
     ...nearestText(choice),
     ...(probed ? [`Probed: ${plural(probed.rounds, 'round')} for ${dollars(probed.costUsd * 1e9)}`] : []),
     ...assumptions.map((text) => `  - ${text}`),

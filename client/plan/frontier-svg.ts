@@ -1,7 +1,6 @@
-import { sameShape } from '../../contracts/allocation';
-import { formatExchange } from '../../scheduler';
+import { formatExchange, formatMethod } from '../../scheduler';
 import { clock, dollars as usdText } from '../cli/words';
-import type { JobPlan } from './plan-job';
+import { isChosen, type JobPlan } from './plan-job';
 
 const [WIDTH, HEIGHT] = [970, 470];
 const [LEFT, RIGHT, TOP, BOTTOM] = [86, 250, 66, 64];
@@ -10,11 +9,12 @@ const FAR = 10;
 const LABEL_HEIGHT = 14;
 
 /** The frontier as a picture: cost over time, both on logarithmic axes, with the band of each, the limits and the choice. */
-export function frontierSvg({ name, frontier, choice, goal, steps }: JobPlan): string {
+export function frontierSvg({ name, frontier, choice, method: chosenMethod, goal, steps }: JobPlan): string {
   const minutes = (ms: number) => ms / 60_000;
   const dollars = (nanoUsd: number) => nanoUsd / 1e9;
-  const points = frontier.map(({ allocation, prediction }) => ({
+  const points = frontier.map(({ allocation, prediction, method }) => ({
     allocation,
+    method,
     time: minutes(prediction.remainingMs.p50),
     times: [minutes(prediction.remainingMs.p05), minutes(prediction.remainingMs.p95)] as const,
     cost: dollars(prediction.remainingNanoUsd.p50),
@@ -33,19 +33,19 @@ export function frontierSvg({ name, frontier, choice, goal, steps }: JobPlan): s
   ];
   const x = logScale([...points.flatMap(({ times }) => [...times]), ...deadline], LEFT, WIDTH - RIGHT);
   const y = logScale([...points.flatMap(({ costs }) => [...costs]), ...budget], HEIGHT - BOTTOM, TOP);
-  const chosen = choice.kind === 'run' || choice.kind === 'probe' ? choice.allocation : undefined;
+  const chosen = choice.kind === 'run' || choice.kind === 'probe' ? { allocation: choice.allocation, method: chosenMethod?.method } : undefined;
   const at = (value: number) => value.toFixed(1);
   let labelY = 0;
-  const marks = points.map(({ allocation, time, times, cost, costs }) => {
+  const marks = points.map(({ allocation, method, time, times, cost, costs }) => {
     // In a column of their own, each below the one before: plans come dearest first.
     labelY = Math.max(labelY + LABEL_HEIGHT, y.at(cost) + 4);
-    const isChosen = chosen !== undefined && sameShape(allocation, chosen);
-    const what = `${allocation.workers} x ${allocation.memoryMib.toLocaleString('en-US')} MiB${allocation.exchange ? `, ${formatExchange(allocation.exchange, allocation.shards)}` : ''}`;
+    const isBest = chosen !== undefined && isChosen({ allocation, method }, chosen);
+    const what = `${allocation.workers} x ${allocation.memoryMib.toLocaleString('en-US')} MiB${allocation.exchange ? `, ${formatExchange(allocation.exchange, allocation.shards)}` : ''}${method ? `, ${formatMethod(method)}` : ''}`;
     const [pointX, pointY] = [x.at(time), y.at(cost)];
     return {
       bands: `<path class="band" d="M${at(x.at(times[0]))} ${at(pointY)} H${at(x.at(times[1]))} M${at(pointX)} ${at(y.at(costs[0]))} V${at(y.at(costs[1]))}"/>`,
-      leader: `<path class="leader" d="M${at(pointX)} ${at(pointY)} H${WIDTH - RIGHT + 2} L${WIDTH - RIGHT + 20} ${at(labelY - 4)}"/><text class="${isChosen ? 'label best' : 'label'}" x="${WIDTH - RIGHT + 24}" y="${at(labelY)}">${what}</text>`,
-      point: `<circle class="${isChosen ? 'chosen' : 'point'}" cx="${at(pointX)}" cy="${at(pointY)}" r="${isChosen ? 8 : 5}"><title>${what}: ${time.toPrecision(3)} min, $${cost.toPrecision(3)}</title></circle>`,
+      leader: `<path class="leader" d="M${at(pointX)} ${at(pointY)} H${WIDTH - RIGHT + 2} L${WIDTH - RIGHT + 20} ${at(labelY - 4)}"/><text class="${isBest ? 'label best' : 'label'}" x="${WIDTH - RIGHT + 24}" y="${at(labelY)}">${what}</text>`,
+      point: `<circle class="${isBest ? 'chosen' : 'point'}" cx="${at(pointX)}" cy="${at(pointY)}" r="${isBest ? 8 : 5}"><title>${what}: ${time.toPrecision(3)} min, $${cost.toPrecision(3)}</title></circle>`,
     };
   });
   const path = points.map(({ time, cost }) => `${at(x.at(time))},${at(y.at(cost))}`).join(' ');

@@ -52,6 +52,24 @@ describe('smlt plan', () => {
     expect(large.frontier.at(-1)!.prediction.remainingNanoUsd.p50).toBeGreaterThan(2 * small.frontier.at(-1)!.prediction.remainingNanoUsd.p50);
   });
 
+  it('weighs lossy methods that the job allows: which, why, and what each would take', async () => {
+    const layers = ['flatten', { dense: 4_096 }, 'relu', { dense: 4_096 }, 'relu', { dense: 4 }];
+    const planOf = (allow?: string[]) => {
+      const asked = job({ minimize: 'time' }, layers, { allow, exchanges: ['redis'] });
+      return planJob({ ...asked, allocation: { minWorkers: 8, maxWorkers: 16 } }, 'aws', () => undefined);
+    };
+    const planned = await planOf(['bf16']);
+    expect(planned.method).toMatchObject({
+      method: { kind: 'bf16' },
+      reason: expect.stringMatching(/^Gradients in bf16: .* less and .* to the end\.$/),
+    });
+    const without = await planOf();
+    expect(without.method).toBeNull();
+    expect(planned.frontier[0]!.prediction.remainingMs.p50).toBeLessThan(0.9 * without.frontier[0]!.prediction.remainingMs.p50);
+    const svg = frontierSvg(planned);
+    expect(svg).toMatch(/class="label best"[^>]*>[^<]*, bf16</);
+  });
+
   it('draws every allocation of the frontier, and marks the choice', async () => {
     const planned = await plan({ budgetUsd: 1, deadline: '10m' });
     const svg = frontierSvg(planned);
