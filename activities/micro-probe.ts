@@ -39,10 +39,10 @@ export function createMicroProbeActivities(engine: EngineDependencies) {
       const { programDigest, python } = program;
       const inTurn = Number.isFinite(platform.limits.totalCores);
       if (await findRecord(store, MicroProbeRecord, names.microProbe(run))) return { probes: [], inTurn };
-      const earlier = await learntBefore(engine, program, run);
+      const before = await learntBefore(engine, programDigest);
       const [share] = laneBatches(phaseAt(recipeBody, step).batchSize, recipeBody.lanes) as [number];
       const [samples] = microBatchesOf(share, partsOf(recipeBody)) as [number];
-      const plan = planMicroProbe({ ...schedulerInput(engine, question, context), earlier }, samples);
+      const plan = planMicroProbe({ ...schedulerInput(engine, question, context), ...before }, samples);
       if (plan.sizesMib.length === 0) await keep(run, { programDigest, note: `No micro-probe: ${plan.reason}.`, samples: [] });
       const probe = { programDigest, dataUri: job.data.train, samples, ...(python && { python }) };
       return { probes: plan.sizesMib.map((memoryMib) => ({ ...probe, memoryMib })), inTurn };

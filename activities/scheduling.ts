@@ -26,10 +26,12 @@ export function createSchedulingActivities(engine: EngineDependencies) {
       const { run, track, recipe, round, step } = question;
       const stored = await findRecord(store, RoundPlan, names.plan(question, round));
       if (stored?.recipe === recipe && stored.first === step) return { kind: 'round', probe: question.phase === 'profile', round: roundOf(stored) };
-      const earlier = question.phase === 'profile' ? await learntBefore(engine, context.program, run) : [];
+      // Later a run rests on what it has seen itself.
+      const isFirst = question.phase === 'profile' || question.observations.length === 0;
+      const before = isFirst ? await learntBefore(engine, context.program.programDigest) : {};
       const input = schedulerInput(engine, question, context);
       const measured = await microProbeOf(engine, run, context.program.programDigest);
-      const decision = decide({ ...input, program: { ...input.program, ...measured }, earlier });
+      const decision = decide({ ...input, program: { ...input.program, ...measured }, ...before });
       if (decision.kind === 'finish') return { kind: 'stop', outcome: 'completed', reason: decision.reason };
       if (decision.kind !== 'run' && decision.kind !== 'probe') return { kind: 'stop', outcome: decision.kind, reason: decision.reason };
       const plan = await planOf(engine, question, context, decision);

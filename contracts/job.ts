@@ -71,9 +71,15 @@ export const SearchRange = z.union(
 );
 export type SearchRange = z.output<typeof SearchRange>;
 
+/** What changes a model's weights; topology, groups and exchanges do not. */
+const SEARCHED = /^(training|synchronization\.(compression|localSteps))\..|^synchronization\.microBatches$/;
+
 export const Tune = z.strictObject({
   trials: z.int().min(1).max(1000),
-  parameters: z.record(z.string().startsWith('training.', 'expected a path that starts with training.'), SearchRange),
+  parameters: z.record(
+    z.string().regex(SEARCHED, 'expected a path under training., synchronization.compression, .microBatches or .localSteps'),
+    SearchRange,
+  ),
   metric: ValidationMetric.default('validation.loss'),
   sampler: z.enum(['tpe', 'random']).default('tpe'),
   parallelism: z.int().min(1).max(64).default(2),

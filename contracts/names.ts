@@ -61,6 +61,8 @@ export const names = {
   source: (sha256: string, file: string) => `sources/${sha256}/${file}`,
   /** What the runs of a program have taught the scheduler, by where they ran. */
   learnt: (programDigest: string, place: string) => `programs/${programDigest}/learnt/${place}`,
+  /** What the newest programs in one place have taught it, for others. */
+  learntHere: (place: string) => `learnt/${place}`,
   program: (digest: string, file: string) => `programs/${digest}/${file}`,
   model: (name: string, version: string, file: string) => `models/${name}/${version}/${file}`,
 } as const;

@@ -88,6 +88,26 @@ export type AllocationBounds = z.output<typeof AllocationBounds>;
 export const Learnt = z.object({ formatVersion: z.literal(1), run: z.string(), observations: z.array(Observation) });
 export type Learnt = z.output<typeof Learnt>;
 
+/**
+ * What a run of another program has seen, with all that its times depend on: what carries over is the exchange's speed by
+ * byte and request, a function's by operation, and a cold start, never a step's time itself.
+ */
+export const Relative = z.object({
+  programDigest: z.string(),
+  program: z.object({ paramCount: z.int().min(1), bufferCount: z.int().min(0), forwardFlopsPerSample: Ms, gradientMsPerSample: Ms.optional() }),
+  /** Samples a step of observations that name none. */
+  batchSize: z.int().min(1),
+  lanes: z.int().min(1),
+  topology: Topology,
+  groups: z.int().min(1).optional(),
+  compression: Compression.optional(),
+  observations: z.array(Observation),
+});
+export type Relative = z.output<typeof Relative>;
+/** The newest programs that were run in one place. */
+export const LearntHere = z.object({ formatVersion: z.literal(1), programs: z.array(Relative) });
+export type LearntHere = z.output<typeof LearntHere>;
+
 /** One micro-batch's gradient on one function alone: compute without stragglers. */
 export const MicroSample = z.object({ memoryMib: z.int().min(1), samples: z.int().min(1), computeMs: z.number().positive(), peakRssMib: Ms });
 export type MicroSample = z.output<typeof MicroSample>;
@@ -126,6 +146,8 @@ export const DecisionInput = z.object({
   observations: z.array(Observation),
   /** What earlier runs of the same program have seen here: a weak prior for the first choices, never counted as seen by this run. */
   earlier: z.array(Observation).default([]),
+  /** What runs of other programs have seen here, where none of this one did: weaker still. */
+  related: z.array(Relative).default([]),
   program: z.object({
     paramCount: z.int().min(1),
     bufferCount: z.int().min(0),

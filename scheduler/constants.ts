@@ -87,6 +87,8 @@ export const LEAST_NOISE = 0.04;
 export const NOISE_MARGIN = 1.2;
 /** What an earlier run saw holds within a factor of about 1.35 (one SD): another day, other neighbours. Transfer helps in the median and hurts in the tail. Source: rules, section 4. */
 export const EARLIER_NOISE = 0.3;
+/** What another program's run saw, once its bytes, requests and operations are counted out: within a factor of 1.6 (one SD). */
+export const RELATED_NOISE = 0.5;
 /** A cold round includes first-run compilation: trusted half as much. */
 export const COLD_NOISE_FACTOR = 1.25;
 /**

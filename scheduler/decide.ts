@@ -146,18 +146,17 @@ function nextProbe(
 }
 
 /** What a first choice rests on. */
-const basisOf = ({ earlier, program }: DecisionInput): string =>
-  earlier.length > 0
-    ? 'what an earlier run of this program saw'
-    : program.microProbe !== undefined
-      ? 'what gradients took on single functions'
-      : program.gradientMsPerSample === undefined
-        ? 'the size of the model and the batch'
-        : 'the time that one gradient took';
+const basisOf = ({ earlier, related, program }: DecisionInput): string => {
+  if (earlier.length > 0) return 'what an earlier run of this program saw';
+  const { microProbe, gradientMsPerSample } = program;
+  const measured = microProbe ? 'what gradients took on single functions' : 'the time that one gradient took';
+  const own = microProbe || gradientMsPerSample !== undefined ? measured : 'the size of the model and the batch';
+  return related.length > 0 ? `${own} and what runs of other programs saw here` : own;
+};
 
 /** Before anything was measured: counted operations may be wrong by orders of magnitude. */
-const isBlind = ({ observations, earlier, program }: DecisionInput): boolean =>
-  observations.length + earlier.length + (program.microProbe?.length ?? 0) === 0 && program.gradientMsPerSample === undefined;
+const isBlind = ({ observations, earlier, related, program }: DecisionInput): boolean =>
+  observations.length + earlier.length + related.length + (program.microProbe?.length ?? 0) === 0 && program.gradientMsPerSample === undefined;
 
 /** An announced change of the batch, from which nothing was seen yet: earlier plans have counted on a change here. */
 const isNewPhase = ({ observations, batchSize }: DecisionInput): boolean =>

@@ -28,6 +28,7 @@ export function nameExchanges(input: DecisionInput): DecisionInput {
     ...input,
     observations: input.observations.map(seen),
     earlier: input.earlier.map(seen),
+    related: input.related.map((relative) => ({ ...relative, observations: relative.observations.map(seen) })),
     ...(input.current && { current: named(input.current) }),
   };
 }

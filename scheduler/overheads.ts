@@ -1,4 +1,4 @@
-import type { Observation, Prices } from '../contracts/scheduling';
+import type { DecisionInput, Observation, Prices } from '../contracts/scheduling';
 import { COLD_START_MS, ORCHESTRATION_MS } from './constants';
 import { exchangeNanoUsd, type Workload } from './model/workload';
 import { nnls } from './model/nnls';
@@ -58,6 +58,12 @@ export function fitOverheads(workload: Workload, observations: readonly Observat
     turnNanoUsd,
     billedStretch: Math.max(1, billedStretch),
   };
+}
+
+/** What cold starts have taken in earlier runs, of whatever program. */
+export function coldStartSeen({ earlier, related }: Pick<DecisionInput, 'earlier' | 'related'>): number | undefined {
+  const seen = earlier.length > 0 ? earlier : related.flatMap(({ observations }) => observations);
+  return median(seen.filter(({ cold, initMs }) => cold && initMs > 0).map(({ initMs }) => initMs)) || undefined;
 }
 
 /** y = fixed + slope x, both at least 0, on relative error, starting from what is usual. */

@@ -17,9 +17,9 @@ import {
 } from './constants';
 import { laterPhasesOf, nothing, sum, type Amounts, type Later } from './later-phases';
 import { fitPerformance, type PerformanceModel } from './model/performance';
-import { exchangeNanoUsd, rentNanoUsdPerMs, workloadOf, type Shape, type Workload } from './model/workload';
+import { exchangeNanoUsd, relatedWorkload, rentNanoUsdPerMs, workloadOf, type Shape, type Workload } from './model/workload';
 import { normalCdf, Z95 } from './normal';
-import { fitOverheads, nanoUsdPerMs, turnRequestsNanoUsd, type Overheads } from './overheads';
+import { coldStartSeen, fitOverheads, nanoUsdPerMs, turnRequestsNanoUsd, type Overheads } from './overheads';
 import { stepsPerRound } from './rounds';
 
 /** What is left of each limit; absent where the goal names none. */
@@ -244,13 +244,17 @@ function useOf(limits: Limits, ms: number, nanoUsd: number): number {
 
 /** Everything that plans of this input share. */
 export function planContextOf(input: DecisionInput): PlanContext {
-  const { observations, earlier, prices, program } = input;
+  const { observations, earlier, related, prices, program } = input;
   const workload = workloadOf(input);
   const shared = {
     input,
     workload,
-    model: fitPerformance(workload, observations, { earlier, microProbe: program.microProbe }),
-    overheads: fitOverheads(workload, observations, prices, program.coldStartMs),
+    model: fitPerformance(workload, observations, {
+      earlier,
+      related: related.map((relative) => ({ ...relatedWorkload(workload, program, relative), observations: relative.observations })),
+      microProbe: program.microProbe,
+    }),
+    overheads: fitOverheads(workload, observations, prices, program.coldStartMs ?? coldStartSeen(input)),
     limits: limitsOf(input),
   };
   const later = laterPhasesOf(

@@ -26,7 +26,7 @@ import { parseInput, refusal } from './refusal';
 import { Stages } from './stages';
 import { listenForStop } from './stopping';
 import { train } from './train';
-import { bestOf, sameProgram, stepsOf, tune } from './tune';
+import { bestOf, sameProgram, sameTimes, stepsOf, tune } from './tune';
 
 /** Profiles, tunes, trains, evaluates and deploys one job. Its result is the run's record, whatever the outcome. */
 export async function pipeline(raw: unknown): Promise<RunRecord> {
@@ -82,7 +82,7 @@ export async function pipeline(raw: unknown): Promise<RunRecord> {
       job: chosen,
       program: sameProgram(job, chosen) ? program : undefined,
       startFrom: winner,
-      observations: observations.slice(-8),
+      observations: sameTimes(job, chosen) ? observations.slice(-8) : [],
     });
     const weightsSha256 = trained.weights ? await digestWeights(trained.weights) : null;
     record.update({

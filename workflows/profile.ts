@@ -1,4 +1,4 @@
-import { workflowInfo } from '@temporalio/workflow';
+import { patched, workflowInfo } from '@temporalio/workflow';
 import { ProfileInput, trialTrack, type TrackResult } from '../contracts/pipeline';
 import { keepForNextRun } from './learnt';
 import { parseInput } from './refusal';
@@ -16,8 +16,8 @@ export async function profile(raw: unknown): Promise<TrackResult> {
       ...{ run, track: trialTrack(0), stage: 'profile', job: input.job, program, phase: 'profile', carried: startCarrying(bill, []) },
       ...{ grant, wholeGoal: input.wholeGoal, stopRequested: () => stop.requested, onProgress: reportProgress },
     });
-    // A pipeline goes on, and keeps more when it ends.
-    if (!workflowInfo().parent) await keepForNextRun(run, program, result.observations);
+    // A pipeline goes on and keeps more when it ends, if it does; trials of other programs begin before.
+    if (!workflowInfo().parent || patched('keep-what-profile-learnt')) await keepForNextRun(run, input.job, program, result.observations);
     await close();
     return result;
   });

@@ -23,7 +23,7 @@ export async function train(raw: unknown): Promise<TrackResult> {
       handOver: (carried) => continueAsNew<typeof train>({ ...input, run, program, grant: grant(), carried }),
     });
     // Parts of a trial see what the whole sees again.
-    if (input.untilStep === undefined) await keepForNextRun(run, program, result.observations);
+    if (input.untilStep === undefined) await keepForNextRun(run, input.job, program, result.observations);
     await close();
     return result;
   });

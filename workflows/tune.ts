@@ -6,6 +6,7 @@ import type { Job } from '../contracts/job';
 import { addBills, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
 import { smallerIsBetter, type MetricName, type Metrics } from '../contracts/metrics';
 import { trialTrack, TuneInput, type Outcome, type TrackResult, type Trial, type TuneResult } from '../contracts/pipeline';
+import { partsOf } from '../contracts/synchronization';
 import { shouldPrune, suggestTrial } from './activities';
 import { evaluateWeights, judgingSplit } from './evaluation';
 import { progressSignal, type Progress } from './messages';
@@ -122,15 +123,16 @@ class Search {
     const track = trialTrack(index);
     const workflowId = `${run}/tune/${track}`;
     this.#children.add(workflowId);
+    const comparable = sameTimes(this.job, job);
     const result = await runChild(this.stop, train, workflowId, {
       ...{ job, run, track, program: sameProgram(this.job, job) ? program : undefined },
       grant: shareOf(grant(), this.#bill, this.settings.parallelism),
       untilStep: Math.max(1, Math.round(stepsOf(job, program) * share)),
-      observations: this.#observations.slice(-8),
+      observations: comparable ? this.#observations.slice(-8) : [],
     });
     this.#children.delete(workflowId);
     this.#bill = addBills(this.#bill, result.bill);
-    this.#observations = result.observations;
+    if (comparable) this.#observations = result.observations;
     this.#journal.push(...result.journal.slice(-1));
     return result;
   }
@@ -164,10 +166,13 @@ export const stepsOf = ({ training }: Job, { samples }: PrepareAnswer): number =
 
 /** Trials share the program unless what it is made from differs. */
 export function sameProgram(a: Job, b: Job): boolean {
-  const madeFrom = ({ model, loss, data, training: { batchSize, batchSchedule, lanes, seed } }: Job) =>
-    canonicalJson({ model, loss, data, batchSize, batchSchedule, lanes, seed });
+  const madeFrom = ({ model, loss, data, synchronization, training: { batchSize, batchSchedule, lanes, seed, recompute } }: Job) =>
+    canonicalJson({ model, loss, data, batchSize, batchSchedule, lanes, seed, recompute, parts: partsOf(synchronization) });
   return madeFrom(a) === madeFrom(b);
 }
+
+/** What was seen of one's steps tells of the other's as it is: the same program, exchanged in the same way. */
+export const sameTimes = (a: Job, b: Job): boolean => sameProgram(a, b) && canonicalJson(a.synchronization) === canonicalJson(b.synchronization);
 
 function valueOf(metrics: Metrics, metric: string): number {
   const value = metrics[metric.split('.')[1] as MetricName];

@@ -1,6 +1,6 @@
 import type { ExchangeKind } from '../../contracts/exchange';
 import type { MicroSample, Observation } from '../../contracts/scheduling';
-import { COLD_NOISE_FACTOR, DEFAULT_NOISE, EARLIER_NOISE, LEAST_NOISE, NOISE_MARGIN, SCALED_NOISE } from '../constants';
+import { COLD_NOISE_FACTOR, DEFAULT_NOISE, EARLIER_NOISE, LEAST_NOISE, RELATED_NOISE, NOISE_MARGIN, SCALED_NOISE } from '../constants';
 import { logSd } from '../normal';
 import { settingKey } from '../setting';
 import { compressionMs } from './compression-price';
@@ -38,8 +38,15 @@ const LEAST_GRADIENT_SHARE = 0.1;
 /** Without its parts a step's time teaches half as much about each. */
 const UNSPLIT_NOISE_FACTOR = 2;
 
+export interface RelatedRun {
+  readonly workload: Workload;
+  readonly computeRatio: number;
+  readonly observations: readonly Observation[];
+}
 export interface FitOptions {
   readonly earlier?: readonly Observation[];
+  /** Other programs' runs, as `relatedWorkload` makes them comparable. */
+  readonly related?: readonly RelatedRun[];
   readonly microProbe?: readonly MicroSample[] | undefined;
 }
 
@@ -47,7 +54,7 @@ export interface FitOptions {
 export function fitPerformance(
   workload: Workload,
   observations: readonly Observation[],
-  { earlier = [], microProbe = [] }: FitOptions = {},
+  { earlier = [], related = [], microProbe = [] }: FitOptions = {},
 ): PerformanceModel {
   const usable = observations.filter((observation) => observation.steps > 0 && observation.stepMs > 0);
   // Measured before the first round: every drift since has moved them.
@@ -70,23 +77,32 @@ export function fitPerformance(
     const computeMs = weigh(guess.theta, computeFeatures(withBatch(batchSize), shape));
     return computeMs / (computeMs + weigh(syncPrior.theta, syncFeatures(workload, shape)));
   };
-  const seenBy = ({ compression }: Observation): Workload =>
-    compression === undefined ? workload : { ...workload, compression: compression ?? undefined };
+  const seenBy = (as: Workload, { compression }: Observation): Workload =>
+    compression === undefined ? as : { ...as, compression: compression ?? undefined };
   const compute: ComponentSample[] = singles.map((single) => ({ ...single, noise: Math.max(single.noise, noise) }));
   const sync = new Map<ExchangeKind, ComponentSample[]>();
-  const remembered = new Set(earlier.filter((observation) => observation.steps > 0 && observation.stepMs > 0));
-  for (const observation of [...remembered, ...usable]) {
+  const isUsable = ({ steps, stepMs }: Observation) => steps > 0 && stepMs > 0;
+  const here = { as: workload, computeRatio: 1 };
+  const seen = [
+    // Without its parts another program's time says nothing of this one's.
+    ...related.flatMap(({ workload: as, computeRatio, observations: its }) =>
+      its.filter((each) => isUsable(each) && each.parts).map((observation) => ({ observation, as, computeRatio, leastNoise: RELATED_NOISE })),
+    ),
+    ...earlier.filter(isUsable).map((observation) => ({ observation, ...here, leastNoise: EARLIER_NOISE })),
+    ...usable.map((observation) => ({ observation, ...here, leastNoise: observation.movedSince ? SCALED_NOISE : 0 })),
+  ];
+  for (const { observation, as, computeRatio, leastNoise } of seen) {
     const { allocation, batchSize, parts, stepMs, cold, merged, movedSince } = observation;
     // Parts are means and the step is a median, which rare slow steps do not move: only the parts' shares are taken.
     const partsMs = parts ? Object.values(parts).reduce((sum, partMs) => sum + partMs, 0) : 0;
     const isSplit = parts !== undefined && partsMs > 0;
     const computeMs = stepMs * (isSplit ? parts.computeMs / partsMs : unfitted(allocation, batchSize));
-    const gradientMs = Math.max(computeMs - compressionMs(seenBy(observation), allocation), LEAST_GRADIENT_SHARE * computeMs);
-    const isEarlier = remembered.has(observation);
+    const asSeen = seenBy(as, observation);
+    const gradientMs = Math.max(computeMs - compressionMs(asSeen, allocation), LEAST_GRADIENT_SHARE * computeMs);
     const common = {
       at: positionOf(allocation),
       noise: Math.max(
-        isEarlier ? EARLIER_NOISE : movedSince ? SCALED_NOISE : 0,
+        leastNoise,
         (cold ? COLD_NOISE_FACTOR : 1) * Math.max(noise / Math.sqrt(merged), LEAST_NOISE) * (isSplit ? 1 : UNSPLIT_NOISE_FACTOR),
       ),
       floorMs: NEGLIGIBLE_SHARE * stepMs,
@@ -94,13 +110,13 @@ export function fitPerformance(
     };
     compute.push({
       ...common,
-      features: computeFeatures(withBatch(batchSize), allocation),
-      valueMs: gradientMs * (movedSince?.compute ?? 1),
+      features: computeFeatures({ ...as, batchSize: batchSize ?? as.batchSize }, allocation),
+      valueMs: gradientMs * computeRatio * (movedSince?.compute ?? 1),
     });
     const over = allocation.exchange ?? workload.exchange;
     sync.set(over, [
       ...(sync.get(over) ?? []),
-      { ...common, features: syncFeatures(seenBy(observation), allocation), valueMs: (stepMs - computeMs) * (movedSince?.sync ?? 1) },
+      { ...common, features: syncFeatures(asSeen, allocation), valueMs: (stepMs - computeMs) * (movedSince?.sync ?? 1) },
     ]);
   }
   const computeModel = fitComponent(pool(compute), computePrior(workload, compute));

@@ -2,7 +2,7 @@ import type { Compression } from '../../contracts/compression';
 import type { AllocationShape } from '../../contracts/allocation';
 import { mostLanes } from '../../contracts/cut';
 import type { ExchangeKind, ExchangeOption } from '../../contracts/exchange';
-import type { AllocationBounds, DecisionInput, Prices } from '../../contracts/scheduling';
+import type { AllocationBounds, DecisionInput, Prices, Relative } from '../../contracts/scheduling';
 import type { Topology } from '../../contracts/synchronization';
 import { BASE_MEMORY_MIB, BYTES_PER_PARAMETER, FLOPS_PER_MS, MAX_VCPUS, MIB_PER_VCPU, TRAINING_PER_FORWARD_FLOPS } from '../constants';
 import { median } from '../normal';
@@ -44,9 +44,7 @@ export function workloadOf(input: DecisionInput): Workload {
     bufferCount: program.bufferCount,
     batchSize,
     lanes,
-    // A forward pass of unknown size is taken as one multiplication and addition a parameter.
-    sampleMs:
-      program.gradientMsPerSample ?? (TRAINING_PER_FORWARD_FLOPS * Math.max(program.forwardFlopsPerSample, 2 * program.paramCount)) / FLOPS_PER_MS,
+    sampleMs: program.gradientMsPerSample ?? countedSampleMs(program),
     parallelShare: parallelShareOf(program),
     totalCores: bounds.totalCores,
     exchange: input.exchanges?.[0]?.kind ?? exchange,
@@ -56,6 +54,24 @@ export function workloadOf(input: DecisionInput): Workload {
     groups: input.groups,
     compression: input.compression,
   };
+}
+
+/** By operations; a forward pass of unknown size is taken as one multiplication and addition a parameter. */
+const countedSampleMs = ({ forwardFlopsPerSample, paramCount }: Pick<DecisionInput['program'], 'forwardFlopsPerSample' | 'paramCount'>): number =>
+  (TRAINING_PER_FORWARD_FLOPS * Math.max(forwardFlopsPerSample, 2 * paramCount)) / FLOPS_PER_MS;
+
+/** Another program's workload in the same place, and how many times as long a sample of this one computes. */
+export function relatedWorkload(
+  own: Workload,
+  ownProgram: DecisionInput['program'],
+  relative: Relative,
+): { workload: Workload; computeRatio: number } {
+  const { program, batchSize, lanes, topology, groups, compression } = relative;
+  const [mine, its] = [ownProgram.gradientMsPerSample, program.gradientMsPerSample];
+  // Counted against counted, or measured against measured: their errors have nothing in common.
+  const computeRatio = mine && its ? mine / its : countedSampleMs(ownProgram) / countedSampleMs(program);
+  const { paramCount, bufferCount } = program;
+  return { workload: { ...own, paramCount, bufferCount, batchSize, lanes, topology, groups, compression }, computeRatio };
 }
 
 /** vCPUs of one worker: AWS's share by memory, and no more than its part of the cores that really exist. */

@@ -54,7 +54,20 @@ const within = (unit: number): number | undefined => (Number.isNaN(unit) ? undef
  * Parse the result again: the values may break a rule of the job. @throws {SmltError} `InvalidSpec` for a path that leads nowhere
  */
 export function withParameters<J extends object>(job: J, values: ParameterValues): J {
-  return Object.entries(values).reduce<J>((changed, [path, value]) => setPath(changed, path.split('.'), value, path), job);
+  // Kinds first: what else is searched of a compression belongs to the kind that is tried.
+  const kindsFirst = Object.entries(values).sort(([a], [b]) => Number(b === COMPRESSION_KIND) - Number(a === COMPRESSION_KIND));
+  return kindsFirst.reduce<J>((changed, [path, value]) => {
+    return path === COMPRESSION_KIND ? withCompression(changed, value) : setPath(changed, path.split('.'), value, path);
+  }, job);
+}
+const COMPRESSION_KIND = 'synchronization.compression.kind';
+
+/** A kind comes with its own defaults, since kinds share no settings; `none` takes the compression away. The job's own kind stays as it is. */
+function withCompression<J extends { readonly synchronization?: { readonly compression?: unknown } }>(job: J, kind: ParameterValue): J {
+  const { compression: own, ...synchronization } = job.synchronization ?? {};
+  if (kind === 'none') return { ...job, synchronization };
+  const isOwn = typeof own === 'object' && own !== null && (own as { kind?: unknown }).kind === kind;
+  return { ...job, synchronization: { ...synchronization, compression: isOwn ? own : { kind } } };
 }
 
 function setPath<T extends object>(target: T, [key, ...rest]: string[], value: ParameterValue, path: string): T {

@@ -55,13 +55,32 @@ describe('training on real processes', () => {
       { model: { layers: ['flatten', { dense: 24 }, 'relu', { dense: 4 }] }, training: { ...training, steps: 5_000_000 } },
     );
     const before = (await engine.bills()).length;
+    const others = (await engine.store.list('learnt/')).length > 0 ? ' and what runs of other programs saw here' : '';
     const result = await engine.run<TrackResult>('profile', 'looked', { job });
-    expect(result.journal[0]!.reason).toMatch(
-      /by what gradients took on single functions.*Single functions took .* at 1,769 MiB for a gradient of 4 samples \(micro-probe, \$0\.000\d+\)\./,
-    );
+    expect(result.journal[0]!.reason).toMatch(/Single functions took .* at 1,769 MiB for a gradient of 4 samples \(micro-probe, \$0\.000\d+\)\./);
+    expect(result.journal[0]!.reason).toContain(`by what gradients took on single functions${others} it should do best`);
     const bills = (await engine.bills()).slice(before);
     expect(result.bill.invocations).toBe(bills.length);
     expect(result.bill.billedMs).toBe(bills.reduce((sum, { billedMs }) => sum + billedMs, 0));
+  });
+
+  it('searches how gradients are compressed and cut: the winner has the weights of its own job, trained without a search', async () => {
+    const { training } = jobOf();
+    const model = { layers: ['flatten', { dense: 12 }, 'relu', { dense: 4 }] };
+    const job = jobOf({ maxWorkers: 2, stepsPerRound: 10 }, { model, training: { ...training, steps: 20 } });
+    const parameters = {
+      'synchronization.compression.kind': { choice: ['none', 'bf16', 'qsgd'] },
+      'synchronization.microBatches': { integer: [2, 4] },
+    };
+    const tune = { trials: 3, parallelism: 3, rungs: [0.5], metric: 'validation.loss', sampler: 'random', parameters };
+    const record = await engine.run<RunRecord>('pipeline', 'searched', { job: { ...job, tune } });
+    expect(`${record.status}: ${record.reason}`).toMatch(/^completed/);
+    expect(record.trials.map(({ state }) => state)).toEqual(['complete', 'complete', 'complete']);
+    expect(record.trials.slice(1).map((trial) => Object.keys(trial.parameters).sort())).toEqual(Array(2).fill(Object.keys(parameters).sort()));
+    const best = record.trials.find(({ index }) => index === record.tune!.best)!;
+    const { 'synchronization.compression.kind': kind = 'none', 'synchronization.microBatches': microBatches } = best.parameters;
+    const synchronization = { ...(kind === 'none' ? {} : { compression: { kind } }), ...(microBatches === undefined ? {} : { microBatches }) };
+    expect(await digestOf('as-found', { ...job, synchronization })).toBe(record.weightsSha256);
   });
 
   it('gives the same weights for micro-batches of a batch that grows on the way, and no round crosses the change', async () => {
