@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { smltGeneral } from './general';
 import { jobOf, type Job } from './job';
-import { smlt } from './probing';
+import { smlt, type Outcome } from './probing';
 import { cherryPick, ernest, forPython, random, smltPublished, type Method } from './rivals';
+import { specified } from './specified';
 import { summarise, type RegretSummary } from './statistics';
 import { families } from './surface';
 import { cherryPickRows, judge, scoutRows, tableOf, tablesOf, type Table } from './tables';
@@ -22,6 +23,9 @@ const methods: Record<string, Method> = {
   'SMLT as published': smltPublished,
   random,
 };
+
+/** Those that see the micro-probe and the parts of a step. */
+const withParts: Record<string, (job: Job, looks: number) => Outcome> = { smlt, 'smlt as specified': specified };
 
 export function jobsOf(noise: number, seeds: number, from: number): Job[] {
   return families.flatMap((family) =>
@@ -44,12 +48,13 @@ export function compare(options: { seeds: number; from: number; python: string |
       rows.push({ set: name, method, looks: count, ...summarise(results) });
     };
     for (const count of looks) {
-      if (own.length > 0)
-        add(
-          'smlt',
-          count,
-          own.map((job) => smlt(job, count)),
-        );
+      for (const [method, play] of Object.entries(withParts))
+        if (own.length > 0)
+          add(
+            method,
+            count,
+            own.map((job) => play(job, count)),
+          );
       for (const [method, choose] of Object.entries(methods))
         add(
           method,

@@ -39,6 +39,8 @@ export interface Job extends JobOptions {
   use(shape: Shape): number;
   /** The best shape that keeps the limit. */
   readonly best: number;
+  /** The same amounts if a step took that long, for methods that predict steps. */
+  whatIf(shape: Shape, stepMs: number): { ms: number; usd: number; objective: number; use: number };
 }
 
 const FUNCTION_MS = 870_000;
@@ -70,29 +72,33 @@ export function jobOf(options: JobOptions): Job {
   const startMs = (shape: Shape) => surface.coldStartMs + 10 * shape.workers;
   const stepsMsOf = (shape: Shape, phases: readonly Phase[]) =>
     phases.reduce((sum, phase) => sum + phase.steps * surface.step(shape, phase.batchSize).stepMs, 0);
-  const timeMs = (shape: Shape, phases: readonly Phase[] = whole) => {
-    const stepsMs = stepsMsOf(shape, phases);
+  const countOf = (phases: readonly Phase[]) => phases.reduce((sum, phase) => sum + phase.steps, 0);
+  const timeOf = (shape: Shape, stepsMs: number) => {
     const restarts = Math.floor(stepsMs / FUNCTION_MS);
     const rounds = Math.ceil(stepsMs / ROUND_MS) + 20;
     return stepsMs + (1 + restarts) * startMs(shape) + rounds * (ORCHESTRATION_MS + TURN_MS);
   };
-  const costUsd = (shape: Shape, phases: readonly Phase[] = whole) => {
-    const count = phases.reduce((sum, phase) => sum + phase.steps, 0);
-    const stepsMs = stepsMsOf(shape, phases);
+  const costOf = (shape: Shape, stepsMs: number, count: number) => {
     const restarts = Math.floor(stepsMs / FUNCTION_MS);
     const rounds = Math.ceil(stepsMs / ROUND_MS) + 20;
     const billedMs = stepsMs + (1 + restarts) * surface.coldStartMs + rounds * TURN_MS;
     const gbSeconds = (shape.workers * (shape.memoryMib / 1_024) * billedMs) / 1_000;
     return gbSeconds * prices.usdPerGbSecond + rounds * shape.workers * prices.usdPerRequest + count * storeUsdPerStep(surface, shape);
   };
-  const limitShare = 1.2 * 4 ** draw();
+  const timeMs = (shape: Shape, phases: readonly Phase[] = whole) => timeOf(shape, stepsMsOf(shape, phases));
+  const costUsd = (shape: Shape, phases: readonly Phase[] = whole) => costOf(shape, stepsMsOf(shape, phases), countOf(phases));
   const [limited, objective] = minimize === 'cost' ? [timeMs, costUsd] : [costUsd, timeMs];
+  const limitShare = 1.2 * 4 ** draw();
   const limit = limitShare * Math.min(...shapes.map((shape) => limited(shape)));
   const use = (shape: Shape) => limited(shape) / limit;
   const goal = { minimize, ...(minimize === 'cost' ? { deadlineAtMs: limit } : { budgetNanoUsd: Math.ceil(limit * 1e9) }) };
   const request = { ...base, goal: { minimize }, wholeGoal: goal, remainingSteps: steps };
   const best = Math.min(...shapes.filter((shape) => use(shape) <= 1).map((shape) => objective(shape)));
-  return { ...options, surface, steps, phases: whole, shapes, request, timeMs, costUsd, objective, use, best };
+  const whatIf = (shape: Shape, stepMs: number) => {
+    const [ms, usd] = [timeOf(shape, steps * stepMs), costOf(shape, steps * stepMs, steps)];
+    return minimize === 'cost' ? { ms, usd, objective: usd, use: ms / limit } : { ms, usd, objective: ms, use: usd / limit };
+  };
+  return { ...options, surface, steps, phases: whole, shapes, request, timeMs, costUsd, objective, use, best, whatIf };
 }
 
 /** Only an object store charges by the request. */
@@ -186,6 +192,8 @@ export function observe(
   const stepMs = computeMs + syncMs;
   const initMs = cold ? surface.coldStartMs : 0;
   const inFunctionMs = TURN_MS + initMs + allocation.steps * stepMs;
+  // As workflows report it: wall time less the slowest function's own, so that starting them one after the other is in it.
+  const orchestrationMs = ORCHESTRATION_MS + (cold ? 10 * allocation.workers : 0);
   const functionsUsd =
     allocation.workers * ((allocation.memoryMib / 1_024) * (Math.ceil(inFunctionMs) / 1_000) * prices.usdPerGbSecond + prices.usdPerRequest);
   const storeUsd = allocation.steps * storeUsdPerStep(surface, allocation);
@@ -194,11 +202,11 @@ export function observe(
     round,
     batchSize,
     steps: allocation.steps,
-    wallMs: inFunctionMs + ORCHESTRATION_MS + (cold ? 10 * allocation.workers : 0),
+    wallMs: inFunctionMs + orchestrationMs,
     stepMs,
     parts: { computeMs, uploadMs: syncMs * 0.3, waitMs: syncMs * 0.5, downloadMs: syncMs * 0.2, reduceMs: 0, otherMs: 0 },
     initMs,
-    orchestrationMs: ORCHESTRATION_MS,
+    orchestrationMs,
     billedNanoUsd: Math.ceil((functionsUsd + storeUsd) * 1e9),
     peakRssMib: surface.peakMemoryMib,
     cold,
