@@ -1,6 +1,8 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type { NativeConnectionOptions } from '@temporalio/worker';
 import { z } from 'zod';
 import { SmltError } from '../contracts/errors';
 import { exchangeUrisOf } from '../contracts/exchange';
@@ -8,8 +10,6 @@ import { TASK_QUEUE } from '../contracts/pipeline';
 
 /** What a Temporal worker of smlt is told by its environment. */
 const Environment = z.object({
-  TEMPORAL_ADDRESS: z.string().default('127.0.0.1:7233'),
-  TEMPORAL_NAMESPACE: z.string().default('default'),
   SMLT_TASK_QUEUE: z.string().default(TASK_QUEUE),
   SMLT_HOME: z.string().default(join(homedir(), '.smlt')),
   /** Durable objects: `file:///path` or `s3://bucket/prefix`. */
@@ -31,6 +31,8 @@ const Environment = z.object({
 export interface WorkerConfig {
   readonly temporalAddress: string;
   readonly namespace: string;
+  /** TLS, API key and metadata, as a Temporal profile or Temporal's own variables have them. */
+  readonly connectionOptions?: NativeConnectionOptions;
   readonly taskQueue: string;
   readonly storeUri: string;
   readonly exchangeUris: readonly string[];
@@ -49,9 +51,11 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
   const parsed = Environment.safeParse(environment);
   if (!parsed.success) throw new SmltError('InvalidSpec', `the worker's environment is not valid:\n${z.prettifyError(parsed.error)}`);
   const env = parsed.data;
+  const { connectionOptions, namespace = 'default' } = temporalConfig(environment);
   return {
-    temporalAddress: env.TEMPORAL_ADDRESS,
-    namespace: env.TEMPORAL_NAMESPACE,
+    temporalAddress: connectionOptions.address ?? '127.0.0.1:7233',
+    namespace,
+    connectionOptions,
     taskQueue: env.SMLT_TASK_QUEUE,
     storeUri: env.SMLT_STORE_URI ?? pathToFileURL(join(env.SMLT_HOME, 'store')).href,
     exchangeUris: exchangeUrisOf(env.SMLT_EXCHANGE_URI),
@@ -66,4 +70,13 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
     cacheDir: env.SMLT_CACHE_DIR ?? join(env.SMLT_HOME, 'cache'),
     functionTimeoutMs: env.SMLT_FUNCTION_TIMEOUT_MS,
   };
+}
+
+function temporalConfig(environment: NodeJS.ProcessEnv): ReturnType<typeof loadClientConnectConfig> {
+  const set = Object.fromEntries(Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  try {
+    return loadClientConnectConfig({ overrideEnvVars: set });
+  } catch (error) {
+    throw new SmltError('InvalidSpec', `the Temporal profile cannot be read: ${(error as Error).message}`, { cause: error });
+  }
 }

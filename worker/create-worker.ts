@@ -10,7 +10,7 @@ const workflowBundlePath = join(__dirname, '..', 'workflow-bundle.js');
 
 /** Builds smlt's Temporal worker: config -> stores, platform, activities, bundle, interceptors. */
 export async function createWorker(config: WorkerConfig, options: Partial<WorkerOptions> = {}): Promise<Worker> {
-  const connection = await NativeConnection.connect({ address: config.temporalAddress });
+  const connection = await NativeConnection.connect({ ...config.connectionOptions, address: config.temporalAddress });
   const engine = await openEngine(config, await knowsSearchAttributes(connection, config.namespace));
   return Worker.create({
     connection,

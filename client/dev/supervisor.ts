@@ -182,7 +182,7 @@ function temporalWorker(state: DevState, environment: DevOptions['environment'])
     command: process.execPath,
     args: [built('worker/main.js')],
     environment: {
-      ...environment,
+      ...(state.temporal.own ? withoutTemporal(environment) : environment),
       TEMPORAL_ADDRESS: state.temporal.address,
       TEMPORAL_NAMESPACE: state.temporal.namespace,
       SMLT_STORE_URI: state.storeUri,
@@ -194,6 +194,12 @@ function temporalWorker(state: DevState, environment: DevOptions['environment'])
     readyWithinMs: 90_000,
     graceMs: 15_000,
   };
+}
+
+/** smlt's own server knows nothing of the profiles, keys and certificates of another one. */
+function withoutTemporal(environment: DevOptions['environment']): DevOptions['environment'] {
+  const others = Object.entries(environment).filter(([name]) => !name.startsWith('TEMPORAL_'));
+  return { ...Object.fromEntries(others), TEMPORAL_CONFIG_FILE: join(packageRoot(), 'no-profile') }; // no such file
 }
 
 function built(file: string): string {

@@ -81,10 +81,10 @@ describe('docker-compose.yml', () => {
     expect(new Set(named)).toEqual(new Set(Object.keys(volumes)));
   });
 
-  it('tells the worker only what worker/config.ts or the AWS SDK reads', () => {
+  it('tells the worker only what worker/config.ts, the AWS SDK or Temporal reads', () => {
     const known = new Set([...read('worker/config.ts').matchAll(/^ {2}([A-Z][A-Z0-9_]+): z\b/gm)].map(([, name]) => name));
     expect(known.size).toBeGreaterThan(5);
-    const unknown = Object.keys(worker.environment).filter((name) => !known.has(name) && !/^AWS_/.test(name));
+    const unknown = Object.keys(worker.environment).filter((name) => !known.has(name) && !/^(AWS|TEMPORAL)_/.test(name));
     expect(unknown).toEqual([]);
   });
 
