@@ -30,6 +30,8 @@ interface Format {
 }
 
 const digestAt = 16;
+/** What 32 bits count up to. */
+const WORD = 2 ** 32;
 
 export class FrameFormat {
   readonly headerBytes: number;
@@ -47,7 +49,8 @@ export class FrameFormat {
     const header = Buffer.alloc(this.headerBytes);
     header.write(magic, 0, 'latin1');
     header.writeUInt32LE(version, 4);
-    header.writeBigUInt64LE(BigInt(bytes), 8);
+    header.writeUInt32LE(bytes % WORD, 8);
+    header.writeUInt32LE(Math.floor(bytes / WORD), 12);
     header.write(digest, digestAt, 'hex');
     return { header, bytes, digest };
   }
@@ -69,7 +72,7 @@ export class FrameFormat {
     const written = view.readUInt32LE(4);
     if (written !== version)
       throw new SmltError('VersionSkew', `${where}: written in format version ${written}; this smlt reads and writes version ${version}`);
-    const bytes = Number(view.readBigUInt64LE(8));
+    const bytes = view.readUInt32LE(8) + WORD * view.readUInt32LE(12);
     if (storedBytes !== undefined && bytes !== storedBytes - this.headerBytes)
       throw new SmltError('ObjectCorrupt', `${where}: expected ${bytes} bytes after the header, got ${storedBytes - this.headerBytes}`);
     if (view.subarray(digestAt + digestBytes, this.headerBytes).some((byte) => byte !== 0))
@@ -104,6 +107,7 @@ export class FrameFormat {
   }
 
   private headerOf(parts: Iterable<Uint8Array>): FrameHeader {
+    if (Array.isArray(parts)) return { bytes: bytesOf(parts as Uint8Array[]), digest: this.format.digest(parts as Uint8Array[]) };
     let bytes = 0;
     const counted = function* () {
       for (const part of parts) {

@@ -4,7 +4,8 @@ import { performance } from 'node:perf_hooks';
 import { startTeam } from './team.mjs';
 
 export const LEAST_ROUNDS = 3;
-const MOST_ROUNDS = 9;
+/** Small values are soon moved, and their times scatter most. */
+const mostRoundsOf = (mb) => (mb > 10 ? 9 : mb > 1 ? 21 : 101);
 /** Of the memory that is free, for processes and what their store holds. */
 const MEMORY_SHARE = 0.6;
 /** Rough, for one round and one start: what cells' shares of the time come from, and how slow a machine is. */
@@ -12,16 +13,18 @@ const BYTES_PER_SECOND = 1.2e9;
 const ROUND_SECONDS_PER_WORKER = 0.005;
 const START_SECONDS_PER_WORKER = 0.15;
 
-/** Rounds until code is compiled and memory is there. */
-const warmUpOf = (mb) => (mb > 10 ? 1 : mb > 1 ? 5 : 15);
+/** Rounds until code is compiled and memory is there: a run has hundreds of steps. V8 compiles what is used for some 200. */
+const warmUpOf = (mb) => (mb > 10 ? 4 : mb > 1 ? 60 : 200);
 /** A busy machine has fewer of them. */
-const WARM_UP_MS = 1_500;
+const WARM_UP_MS = 6_000;
 const secondsOfRound = (workers, systems) =>
   systems.reduce((sum, { moved }) => sum + moved / BYTES_PER_SECOND + workers * ROUND_SECONDS_PER_WORKER, 0);
 
 /** Seconds of as few rounds as a cell may have, on an idle machine of two cores. */
 export const leastSeconds = ({ workers, mb, systems }) =>
-  systems.length * workers * START_SECONDS_PER_WORKER + (warmUpOf(mb) + LEAST_ROUNDS) * secondsOfRound(workers, systems);
+  systems.length * (workers * START_SECONDS_PER_WORKER) +
+  Math.min((systems.length * WARM_UP_MS) / 1_000, warmUpOf(mb) * secondsOfRound(workers, systems)) +
+  LEAST_ROUNDS * secondsOfRound(workers, systems);
 
 /**
  * Where all teams fit into memory they live through the cell, and a turn is a round. Else each is started for its turn, warms up
@@ -35,7 +38,7 @@ export async function measureCell({ workers, mb, systems }, { serverOf, budgetSe
   const seconds = () => (performance.now() - startMs) / 1_000;
   const live = systems.reduce((sum, { memory }) => sum + memory, 0) <= MEMORY_SHARE * freemem();
   const perTurn = live ? 1 : Math.min(LEAST_ROUNDS, rounds ?? LEAST_ROUNDS);
-  const most = rounds ?? MOST_ROUNDS * scale;
+  const most = rounds ?? mostRoundsOf(mb) * scale;
   const measured = new Map(systems.map((system) => [system, []]));
   const teams = new Map();
   const begin = async (system) => {

@@ -4,7 +4,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { nextLine } from './lines.mjs';
 
 const require = createRequire(import.meta.url);
 const { HttpPool } = require('../../dist/storage/http/http-pool.js');
@@ -16,7 +16,6 @@ const { add, KernelMemory } = require('../../dist/training/kernels/index.js');
 const [uri, ...rest] = process.argv.slice(2);
 const [rank, workers, floats] = rest.map(Number);
 const over = rest[3] === 'over';
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const length = Math.ceil(floats / workers);
 const memory = new KernelMemory(4 * (workers + 2) * (length + 64));
 const sum = memory.floats(length);
@@ -97,10 +96,10 @@ async function forOthers(work) {
 }
 
 console.log('ready');
-while (!(await lines.next()).done) {
+while (nextLine() !== undefined) {
   sum.fill(1);
   console.log('computed');
-  await lines.next();
+  nextLine();
   const before = process.cpuUsage();
   // Partials out, partials in and added up, own params out, the others' in.
   await forOthers((value) => store.write(value, sum));

@@ -1,7 +1,7 @@
 // One worker of bench/sync.mjs: the product's own step, whose lanes need no time to compute. usage: URI RANK WORKERS FLOATS TOPOLOGY
 // A line on stdin begins a step; 'computed' says that its gradient is there, and the next line releases it to the others.
 import { createRequire } from 'node:module';
-import { createInterface } from 'node:readline';
+import { nextLine } from './lines.mjs';
 
 const require = createRequire(import.meta.url);
 const { openExchange } = require('../../dist/storage/index.js');
@@ -19,7 +19,6 @@ const [rank, workers, floats] = rest.map(Number);
 const topology = rest[3];
 /** For 16 workers and hundreds of megabytes on two busy cores. */
 const PATIENCE_MS = 600_000;
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const cpuMs = () => {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1_000;
@@ -31,7 +30,7 @@ const session = {
   async run({ into, lane }) {
     into.fill(lane + 1);
     console.log('computed');
-    await lines.next();
+    nextLine();
     startCpuMs = cpuMs();
   },
   close: async () => undefined,
@@ -81,7 +80,7 @@ workspace.extra.holds('', layout.extraLength);
 const wanted = Buffer.from(new Float32Array(floats).fill(-(workers + 1) / 2).buffer);
 
 console.log('ready');
-for (let step = 0; !(await lines.next()).done; step++) {
+for (let step = 0; nextLine() !== undefined; step++) {
   const { bytesWritten, bytesRead, requests } = exchange.traffic;
   const { values } = workspace.params;
   values.fill(0);

@@ -283,6 +283,7 @@ SCENARIOS = {  # name: (does it hold?, rules)
     'long: lane states recomputed, three workers': (True, Rules([UNEVEN], lanes='recomputed')),
     'long: a crash and a lost name, lane states recomputed': (True, Rules([TWO], lanes='recomputed', kinds='crash vanish', faults=2)),
     'long: round cut short, lane states recomputed': (True, Rules([TWO, THREE], kinds='abandon', lanes='recomputed')),
+    'params seen before state': (True, Rules([TWO, TWO], order='params state')),
     'own partials published too': (True, Rules([TWO], keeps=False)),
     'a lone worker publishes every step': (True, Rules([TWO, ONE], lone=False)),
     'a lone worker, then two': (True, Rules([ONE, TWO])),

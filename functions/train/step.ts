@@ -287,16 +287,17 @@ export class Steps {
     if (layout.replicated || layout.alone) params.nowHolds(heldNames.params(layout, step));
   }
 
-  /** State first, then params. */
+  /** State, then params, one behind the other: a step is complete when all of both are there, so neither waits for the other's reply. */
   async #publishValues(step: number): Promise<void> {
     const { layout, workspace } = this.turn;
     const { params, slots, extra } = workspace;
-    const states: Promise<void>[] = [];
-    if (layout.own) states.push(this.#put(layout.state(step, layout.own), slotsOf(layout, slots.values, layout.own)));
-    if (layout.ownsExtra) states.push(this.#put(layout.state(step, layout.extra), extra.values));
-    await Promise.all(states);
-    if (!layout.own) return;
-    await passing('betweenPuts', step);
-    await this.#put(layout.params(step, layout.own), slice(params.values, layout.own));
+    const puts: Promise<void>[] = [];
+    if (layout.own) puts.push(this.#put(layout.state(step, layout.own), slotsOf(layout, slots.values, layout.own)));
+    if (layout.ownsExtra) puts.push(this.#put(layout.state(step, layout.extra), extra.values));
+    if (layout.own) {
+      await passing('betweenPuts', step);
+      puts.push(this.#put(layout.params(step, layout.own), slice(params.values, layout.own)));
+    }
+    await Promise.all(puts);
   }
 }

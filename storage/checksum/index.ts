@@ -1,3 +1,4 @@
+import { sharedMemoryOf } from '../../contracts/shared-memory';
 import { checksumWasm } from './wasm';
 
 /*
@@ -19,47 +20,78 @@ declare const WebAssembly: {
 
 interface Checksum {
   begin(): void;
-  take(bytes: number): void;
+  take(from: number, bytes: number): void;
   ofWords(): number;
   ofSums(bytes: number): number;
 }
+/** The kernel in one memory, and where in it bytes are put that lie elsewhere. */
+interface Opened {
+  readonly kernel: Checksum;
+  readonly block: Uint8Array;
+}
 
-/** Copied into the module's own memory block by block: a block stays in the processor's cache. */
+/** Copied block by block: a block stays in the processor's cache. */
 const blockBytes = 32_768;
 const stepBytes = 32;
 
-let opened: { kernel: Checksum; block: Uint8Array } | undefined;
-function open(): { kernel: Checksum; block: Uint8Array } {
+let compiled: object | undefined;
+const openedIn = new WeakMap<ArrayBufferLike, Opened>();
+let own: Opened | undefined;
+
+function open(memory: object, block: Uint8Array): Opened {
+  compiled ??= new WebAssembly.Module(Buffer.from(checksumWasm, 'base64'));
+  const { exports } = new WebAssembly.Instance(compiled, { env: { memory } });
+  return { kernel: exports as Checksum, block };
+}
+function openOwn(): Opened {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(checksumWasm, 'base64')), { env: { memory } });
-  return { kernel: exports as Checksum, block: new Uint8Array(memory.buffer, 0, blockBytes) };
+  return open(memory, new Uint8Array(memory.buffer, 0, blockBytes));
+}
+/** In the memory that the bytes lie in, where it is shared. */
+function openFor(bytes: Uint8Array | undefined): Opened {
+  const known = bytes && openedIn.get(bytes.buffer);
+  if (known) return known;
+  const shared = bytes && sharedMemoryOf(bytes.buffer);
+  if (!shared || shared.scratch.byteLength < blockBytes) return (own ??= openOwn());
+  const opened = open(shared.memory, shared.scratch.subarray(0, blockBytes));
+  openedIn.set(bytes.buffer, opened);
+  return opened;
 }
 
 /**
  * Of the parts, one after the other: 16 hex digits. Who makes a part when it is asked for, and uses it before the next,
- * finds it in the processor's cache; nothing that is done meanwhile may need a checksum itself.
+ * finds it in the processor's cache; nothing that is done meanwhile may need a checksum itself. What lies in a shared memory,
+ * as vectors do, is not copied.
  */
 export function checksumOf(parts: Iterable<Uint8Array>): string {
-  const { kernel, block } = (opened ??= open());
-  kernel.begin();
+  let opened: Opened | undefined;
   let filled = 0;
   let bytes = 0;
   for (const part of parts) {
+    if (opened === undefined) (opened = openFor(part)).kernel.begin();
+    const { kernel, block } = opened;
     bytes += part.byteLength;
-    for (let at = 0; at < part.byteLength;) {
+    let at = 0;
+    if (filled === 0 && part.buffer === block.buffer) {
+      at = part.byteLength - (part.byteLength % stepBytes);
+      kernel.take(part.byteOffset, at);
+    }
+    while (at < part.byteLength) {
       const taken = Math.min(blockBytes - filled, part.byteLength - at);
       block.set(part.subarray(at, at + taken), filled);
       at += taken;
       filled += taken;
       if (filled === blockBytes) {
-        kernel.take(blockBytes);
+        kernel.take(block.byteOffset, blockBytes);
         filled = 0;
       }
     }
   }
+  if (opened === undefined) (opened = openFor(undefined)).kernel.begin();
+  const { kernel, block } = opened;
   const end = Math.ceil(filled / stepBytes) * stepBytes;
   block.fill(0, filled, end);
-  kernel.take(end);
+  kernel.take(block.byteOffset, end);
   return hex(kernel.ofWords()) + hex(kernel.ofSums(bytes));
 }
 

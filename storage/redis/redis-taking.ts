@@ -29,6 +29,8 @@ interface Item {
   readonly wanted: Wanted;
   /** Nothing is known of it, its reply is due, or what is there is being deleted. */
   state: 'missing' | 'asked' | 'corrupt';
+  /** A notice came while the reply was due, which may be older. */
+  told: boolean;
 }
 
 /**
@@ -60,7 +62,7 @@ export class RedisTaking implements Taking {
     traffic.requests++;
     const unsure: Item[] = [];
     for (const wanted of values) {
-      const item: Item = { wanted, state: 'missing' };
+      const item: Item = { wanted, state: 'missing', told: false };
       this.items.set(wanted.name, item);
       const channel = keys.channel(wanted.name);
       const isNew = !this.channels.has(channel);
@@ -94,8 +96,11 @@ export class RedisTaking implements Taking {
 
   private hear(name: string): void {
     const item = this.items.get(name);
-    if (item?.state === 'missing') this.ask(item);
-    if (item) return;
+    if (item) {
+      item.told = true;
+      if (item.state === 'missing') this.ask(item);
+      return;
+    }
     this.early.add(name);
     if (this.early.size > earlyKept) this.early.delete(this.early.values().next().value!);
   }
@@ -122,6 +127,7 @@ export class RedisTaking implements Taking {
   private ask(item: Item, how: 'told' | 'untold' = 'told'): void {
     if (this.stopped) return;
     item.state = 'asked';
+    item.told = false;
     this.reads++;
     const { reading } = this.parts;
     if (reading.current) return this.read(reading.current, item, how);
@@ -148,7 +154,7 @@ export class RedisTaking implements Taking {
       return;
     }
     item.state = 'missing';
-    if (outcome === undefined) return;
+    if (outcome === undefined) return item.told ? this.ask(item) : undefined;
     if (outcome instanceof Error) return this.trouble(outcome, item);
     if (how === 'untold') this.isBehind = true;
     const { name, room } = item.wanted;

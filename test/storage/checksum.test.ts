@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { checksumOf } from '../../storage/checksum';
+import { KernelMemory } from '../../training/kernels';
 
 const word64 = (x: bigint) => BigInt.asUintN(64, x);
 const hex = (x: bigint) => BigInt.asUintN(32, x).toString(16).padStart(8, '0');
@@ -29,6 +30,21 @@ it('is what its description says, for any bytes in any parts', () => {
   );
   const long = Uint8Array.from({ length: 100_003 }, (_, i) => (i * i) >>> 3);
   expect(checksumOf([long.subarray(0, 40_001), long.subarray(40_001)])).toBe(reference(long));
+});
+
+it('is the same where the bytes lie in the memory of the kernels, wherever they begin there, and in parts that do not', () => {
+  const memory = new KernelMemory(2 ** 20);
+  const room = Buffer.from(memory.floats(60_000).buffer, 64 + 32_768, 200_000);
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(100_000), fc.nat(70_000), fc.boolean()), { maxLength: 4 }), fc.nat(255), (cuts, seed) => {
+      for (let i = 0; i < room.length; i++) room[i] = (i * i + seed) >>> 3;
+      const parts = cuts.map(([start, length, isHere]) =>
+        isHere ? room.subarray(start, start + length) : Uint8Array.from(room.subarray(start, start + length)),
+      );
+      expect(checksumOf(parts)).toBe(checksumOf([Buffer.concat(parts)]));
+    }),
+    { numRuns: 30 },
+  );
 });
 
 it('changes with any change of one word, with two that change places, and with the length of zeros', () => {

@@ -1,3 +1,4 @@
+import { shareMemory } from '../../contracts/shared-memory';
 import { kernelsWasm } from './wasm';
 
 /*
@@ -32,6 +33,8 @@ const PAGE_BYTES = 65_536;
 const MOST_PAGES = 65_536;
 /** A cache line, so that no two vectors share one. */
 const ALIGNMENT = 64;
+/** In front of all vectors, for whoever else works in this memory. */
+const SCRATCH_BYTES = 32_768;
 
 let compiled: object | undefined;
 const compile = () => (compiled ??= new WebAssembly.Module(Uint8Array.from(atob(kernelsWasm), (character) => character.charCodeAt(0))));
@@ -78,8 +81,8 @@ export class KernelMemory implements Vectors {
 
   /** @param bytes  capacity; less where a host has no room for it, and at most 4 GiB */
   constructor(bytes: number) {
-    this.#buffer = allocate(bytes)?.buffer;
-    if (this.#buffer) this.#free.push({ start: ALIGNMENT, end: this.#buffer.byteLength });
+    this.#buffer = allocate(bytes + SCRATCH_BYTES)?.buffer;
+    if (this.#buffer) this.#free.push({ start: ALIGNMENT + SCRATCH_BYTES, end: this.#buffer.byteLength });
   }
 
   floats(length: number): Float32Array<ArrayBuffer> {
@@ -146,6 +149,7 @@ function allocate(bytes: number): WasmMemory | undefined {
       const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
       const { exports } = new WebAssembly.Instance(compile(), { env: { memory } });
       kernelsOfBuffer.set(memory.buffer, exports as Kernels);
+      shareMemory({ memory, scratch: new Uint8Array(memory.buffer, ALIGNMENT, SCRATCH_BYTES) });
       return memory;
     } catch (error) {
       if ((error as Error).name === 'CompileError') return undefined;

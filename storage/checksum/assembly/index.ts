@@ -13,8 +13,8 @@ export function begin(): void {
   a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = i64x2.splat(0);
 }
 
-/** Takes the first bytes of the memory, a multiple of 32. */
-export function take(bytes: i32): void {
+/** Takes so many bytes of the memory, a multiple of 32. */
+export function take(from: usize, bytes: usize): void {
   // Kept out of memory: a global is written back at every use.
   let w0 = a0;
   let w1 = a1;
@@ -24,7 +24,8 @@ export function take(bytes: i32): void {
   let s1 = b1;
   let s2 = b2;
   let s3 = b3;
-  for (let at = 0; at < bytes; at += 32) {
+  const end = from + bytes;
+  for (let at = from; at < end; at += 32) {
     const left = v128.load(at);
     const right = v128.load(at, 16);
     w0 = i64x2.add(w0, i64x2.extend_low_i32x4_u(left));
