@@ -147,7 +147,7 @@ export function bytesOf(parts: readonly Uint8Array[]): number {
 }
 
 /** A value of another length than its reader expects is no fault of the store: somebody has the name wrong. */
-export function checkRoom<T extends { readonly bytes: number }>(header: T, into: Uint8Array, name: string): T {
+export function checkRoom<T extends { readonly bytes: number }>(header: T, into: { readonly byteLength: number }, name: string): T {
   if (header.bytes !== into.byteLength)
     throw new RangeError(`${name}: the value has ${header.bytes} bytes, its reader has room for ${into.byteLength}`);
   return header;

@@ -12,8 +12,8 @@ import type { S3Call } from './s3-http';
 import { groupsOf, groupsOfLook, pauseAfterMs, type LookGroup } from './s3-looking';
 import { S3Reader } from './s3-reader';
 import { S3Requests, type Looking } from './s3-requests';
+import { S3Taking } from './s3-taking';
 import { parseS3Uri } from './s3-uri';
-import { PlainTaking } from '../taking';
 
 /** How long a store that is away may stay away: while one opens it, and later. */
 const openPatienceMs = 2_000;
@@ -78,12 +78,14 @@ export class S3Exchange implements Exchange {
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     let value: Uint8Array | undefined;
     this.traffic.requests++;
+    this.traffic.gets++;
     const room = (bytes: number) => (value = new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer));
     return (await this.reader.read(name, room, { signal })) && value;
   }
 
   async getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<boolean> {
     this.traffic.requests++;
+    this.traffic.gets++;
     const stored = await this.reader.read(name, (bytes) => (bytes === into.byteLength ? into : undefined), { signal });
     if (stored) checkRoom(stored, into, name);
     return stored !== undefined;
@@ -129,8 +131,8 @@ export class S3Exchange implements Exchange {
     }
   }
 
-  take(taker: Taker, lookMs: number): Taking {
-    return new PlainTaking(this, taker, lookMs);
+  take(taker: Taker): Taking {
+    return new S3Taking({ requests: this.requests, reader: this.reader, traffic: this.traffic, glanceMs: this.glanceMs }, taker);
   }
 
   async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {

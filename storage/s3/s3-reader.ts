@@ -23,14 +23,17 @@ export class S3Reader {
     private readonly traffic: ExchangeTraffic,
   ) {}
 
-  /** What is read, whether or not there was room for it; undefined when it is not there (any more). */
-  async read(name: string, roomFor: ValueRoom, looking: Looking): Promise<FrameHeader | undefined> {
-    this.traffic.gets++;
+  /**
+   * What is read, whether or not there was room for it; undefined when it is not there (any more).
+   * @param onFound  told when something is there, before it is read
+   */
+  async read(name: string, roomFor: ValueRoom, looking: Looking, onFound?: () => void): Promise<FrameHeader | undefined> {
     const header = Buffer.alloc(headerBytes);
     let value: Uint8Array | undefined;
     /** By its room: an answer that breaks off is asked for again. */
     const rests = new Map<Uint8Array, Promise<boolean>>();
     const first = this.range(name, [0, headerBytes + rangeBytes], looking, (bytes, total) => {
+      onFound?.();
       value = total >= headerBytes ? roomFor(total - headerBytes) : undefined;
       if (!value) return [header.subarray(0, Math.min(bytes, headerBytes)), new Uint8Array(Math.max(0, bytes - headerBytes))];
       if (!rests.has(value)) rests.set(value, this.rest(name, value, looking));
@@ -39,6 +42,7 @@ export class S3Reader {
     return this.orAbsent(name, async () => {
       const total = await first.finally(() => Promise.allSettled(rests.values()));
       if (total === undefined) return undefined;
+      if (total === 0) onFound?.();
       const stored = exchangeFrames.parseHeader(header.subarray(0, Math.min(total, headerBytes)), total, name);
       if (value) {
         if (!(await rests.get(value))) return undefined;

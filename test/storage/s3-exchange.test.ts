@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { exchangeFrames } from '../../storage/frame';
 import { S3Exchange } from '../../storage/s3/s3-exchange';
 import { signS3, UNSIGNED } from '../../storage/s3/sigv4';
@@ -79,6 +80,32 @@ s3Server.describe('S3 exchange against a real server', (binary) => {
     expect(await exchange.waitFor(names, { timeoutMs: 1_000 })).toEqual(names);
     expect(exchange.charged.puts - before).toBeLessThanOrEqual(24);
     expect(exchange.charged.puts - before).toBeGreaterThan(5);
+  });
+
+  it('takes what is there by one request for each value, and asks little for what is not there yet', async () => {
+    const exchange = await exchangeAt(uriOf(server.endpoint));
+    const names = Array.from({ length: 7 }, (_, i) => partial(6, i));
+    for (const name of names) await exchange.putValue(name, [counted(100)]);
+    const before = { ...exchange.charged };
+    const taken: string[] = [];
+    const taking = exchange.take({
+      taken: (name) => taken.push(name),
+      gone: (name) => taken.push(`gone ${name}`),
+      failed: (error) => taken.push(String(error)),
+    });
+    const wanted = (name: string) => ({ name, bytes: 100, room: (bytes: number) => new Uint8Array(bytes) });
+    taking.attend(true);
+    taking.want(names.map(wanted));
+    for (const endsAtMs = performance.now() + 5_000; taken.length < names.length && performance.now() < endsAtMs;) await sleep(5);
+    expect(taken.sort()).toEqual(names);
+    expect(exchange.charged).toMatchObject({ puts: before.puts, gets: before.gets + names.length });
+    taking.want([...Array.from({ length: 7 }, (_, i) => wanted(partial(7, i))), wanted(params(8)), wanted(params(9))]);
+    await sleep(1_000);
+    await taking.stop();
+    // Some twenty looks: all nine names at first and at every fourth, two between them.
+    expect(exchange.charged.gets - before.gets - names.length).toBeLessThanOrEqual(7 + 6 * 9 + 18 * 2);
+    expect(exchange.charged.puts).toBe(before.puts);
+    await exchange.delete(names);
   });
 
   it('signs bodies over a plain network, and is believed', async () => {
