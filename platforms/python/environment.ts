@@ -46,8 +46,17 @@ export async function ensurePython({ interpreter, requirements = [] }: PythonMod
     .digest('hex')
     .slice(0, 16);
   const folder = join(cacheDir, 'python', key);
-  if (!existsSync(folder)) await make(folder, base, wanted, options);
+  if (!existsSync(folder)) await (making.get(folder) ?? makeOnce(folder, base, wanted, options));
   return { interpreter: join(folder, 'bin', 'python'), version };
+}
+
+/** What this process makes now: two runs that start at once want the same environment. */
+const making = new Map<string, Promise<void>>();
+
+function makeOnce(...[folder, ...how]: Parameters<typeof make>): Promise<void> {
+  const made = make(folder, ...how).finally(() => making.delete(folder));
+  making.set(folder, made);
+  return made;
 }
 
 async function make(folder: string, base: string, requirements: readonly string[], { tell = () => undefined, cacheDir }: EnvironmentOptions) {
@@ -63,7 +72,9 @@ async function make(folder: string, base: string, requirements: readonly string[
     }
     await install(join(aside, 'bin', 'python'), requirements, tell);
     // Only scripts know where they were made, and only the interpreter is used.
-    if (!existsSync(folder)) renameSync(aside, folder);
+    renameSync(aside, folder);
+  } catch (error) {
+    if (!existsSync(folder)) throw error; // another process was faster, and its is as good
   } finally {
     rmSync(aside, { recursive: true, force: true });
   }

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensurePython } from '../../platforms/python/environment';
@@ -33,6 +33,17 @@ describe('the Python of a program', () => {
     expect(await message({ interpreter: join(home, 'nothing') })).toMatch(/model\.interpreter: .*nothing is no Python that runs/);
     expect(await message({ interpreter: fakePython('old', 'echo 3.8') })).toMatch(/is Python 3\.8; expected 3\.10 or newer/);
     expect(await message({}, { PATH: '/nowhere' })).toMatch(/no python3 on the PATH, and SMLT_PYTHON names none/);
+  });
+
+  it('is made once for two that want it at the same time', async () => {
+    const pip = `#!/bin/sh\necho once >> ${join(home, 'installs')}\nsleep 0.2\n`;
+    const venv = `mkdir -p "$3/bin"; printf '${pip.replaceAll('\n', '\\n')}' > "$3/bin/python"; chmod +x "$3/bin/python"`;
+    const base = fakePython('slow', `case "$2" in *version*) echo 3.11;; venv) ${venv};; esac`);
+    const wanted = () => ensurePython(model({ requirements: ['something'] }), options({ SMLT_PYTHON: base }));
+    const [one, other] = await Promise.all([wanted(), wanted()]);
+    expect(one).toEqual(other);
+    expect(readFileSync(join(home, 'installs'), 'utf8')).toBe('once\n');
+    rmSync(join(home, 'cache'), { recursive: true });
   });
 
   it('leaves nothing behind and says pip’s last words when pip fails', async () => {
