@@ -47,10 +47,16 @@ export function charge(ledger: Ledger, stage: Stage, bill: Bill): Ledger {
 }
 export const spentNanoUsd = (ledger: Ledger): number => stages.reduce((sum, stage) => sum + totalNanoUsd(ledger[stage] ?? noBill), 0);
 
+/** A stage's limit in words: `the deadline`, or whose it is where nobody has set it. */
+export const limitWords = (limit: 'deadline' | 'budget', stage: Stage | undefined): string =>
+  stage === undefined ? `the ${limit}` : `the ${limit} of ${stage} (its share of the run’s)`;
+
 /** The share of budget and deadline that a parent gives a child; the child never passes it. Left out: no limit. */
 export const Grant = z.object({
   budgetNanoUsd: z.int().min(0).optional(),
   deadlineAtMs: z.number().optional(),
+  /** Whose limits these are, where they are a stage's share of its run's: people know only the run's. */
+  stage: Stage.optional(),
   /** What is wanted within the limits, where that was set anew; left out: the job's own. */
   minimize: Minimize.optional(),
 });

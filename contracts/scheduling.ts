@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Compression } from './compression';
 import { ExchangeKind, ExchangeOption } from './exchange';
 import { Minimize } from './goal';
-import { SpendLimitMs } from './money';
+import { SpendLimitMs, Stage } from './money';
 import { Allocation } from './round';
 import { Topology } from './synchronization';
 
@@ -16,6 +16,8 @@ export const ResolvedGoal = z.object({
   minimize: Minimize,
   budgetNanoUsd: NanoUsd.optional(),
   deadlineAtMs: z.number().optional(),
+  /** Whose share of a run's goal this is; left out: the goal that people know. */
+  stage: Stage.optional(),
 });
 export type ResolvedGoal = z.output<typeof ResolvedGoal>;
 

@@ -1,6 +1,7 @@
 import { sameShape, shapeKey } from '../contracts/allocation';
 import { objectiveOf } from '../contracts/goal';
 import { parseWith } from '../contracts/job';
+import { limitWords } from '../contracts/money';
 import { DecisionInput, type Decision, type DecisionRequest, type NearestGoals } from '../contracts/scheduling';
 import { candidatesOf, leastMemoryMib } from './candidates';
 import { incumbentOf, nearestGoals, probeGain, recommend, withinConsent, worthSwitching } from './choose';
@@ -19,7 +20,7 @@ import { nameExchanges } from './exchanges';
 import { planContextOf, planOf, withSteps, type Plan } from './plan';
 import { bindingTerm, explainProbe, explainRun } from './reason';
 import { fitSpend, spendLimitMs } from './spending';
-import { formatDuration, formatMib, formatShape } from './words';
+import { formatCount, formatDuration, formatMib, formatShape } from './words';
 
 /** Refusing is for the beginning: later the work done is worth more than the promise broken. */
 const REFUSE_UNTIL_SHARE = 0.1;
@@ -46,7 +47,7 @@ export function decideNext(request: DecisionRequest): Decision {
   if (goal.deadlineAtMs !== undefined && nowMs >= goal.deadlineAtMs) {
     return {
       kind: 'deadlineReached',
-      reason: `The deadline passed ${formatDuration(nowMs - goal.deadlineAtMs)} ago with ${remainingSteps} steps left.`,
+      reason: `${formatDuration(nowMs - goal.deadlineAtMs)} have passed since ${limitWords('deadline', goal.stage)}, with ${formatCount(remainingSteps, 'step')} left.`,
       nearest,
     };
   }

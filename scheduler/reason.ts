@@ -1,5 +1,6 @@
 import { sameShape } from '../contracts/allocation';
 import type { Minimize } from '../contracts/goal';
+import { limitWords } from '../contracts/money';
 import type { DecisionInput, NearestGoals } from '../contracts/scheduling';
 import { ACCEPT_FEASIBILITY, TIE } from './constants';
 import { best } from './choose';
@@ -33,8 +34,12 @@ export function bindingTerm(plans: readonly Plan[], input: DecisionInput, neares
   const closest = plans.reduce((a, b) => (violationOf(b) < violationOf(a) ? b : a));
   const { remainingMs, remainingNanoUsd } = closest.prediction;
   const limits = [
-    ...(goal.deadlineAtMs === undefined ? [] : [`${formatDuration(Math.max(0, goal.deadlineAtMs - nowMs))} to the deadline`]),
-    ...(goal.budgetNanoUsd === undefined ? [] : [`${formatUsd(Math.max(0, goal.budgetNanoUsd - spentNanoUsd))} of the budget`]),
+    ...(goal.deadlineAtMs === undefined
+      ? []
+      : [`${formatDuration(Math.max(0, goal.deadlineAtMs - nowMs))} to ${limitWords('deadline', goal.stage)}`]),
+    ...(goal.budgetNanoUsd === undefined
+      ? []
+      : [`${formatUsd(Math.max(0, goal.budgetNanoUsd - spentNanoUsd))} of ${limitWords('budget', goal.stage)}`]),
   ];
   const ways = [
     ...(nearest.deadlineAtMs === undefined ? [] : [`a deadline in ${formatDuration(nearest.deadlineAtMs - nowMs)}`]),
@@ -49,8 +54,11 @@ export function bindingTerm(plans: readonly Plan[], input: DecisionInput, neares
 
 function chance(feasibility: number, { goal }: DecisionInput): string {
   if (goal.budgetNanoUsd === undefined && goal.deadlineAtMs === undefined) return '';
-  const limit = goal.budgetNanoUsd === undefined ? 'the deadline' : goal.deadlineAtMs === undefined ? 'the budget' : 'budget and deadline';
-  return `, ${formatShare(feasibility)} sure to keep ${limit}`;
+  const { stage } = goal;
+  const both = goal.budgetNanoUsd !== undefined && goal.deadlineAtMs !== undefined;
+  const limit = both ? 'budget and deadline' : goal.budgetNanoUsd === undefined ? 'deadline' : 'budget';
+  const whose = stage !== undefined ? `${stage}’s ` : both ? '' : 'the ';
+  return `, ${formatShare(feasibility)} sure to keep ${whose}${limit}`;
 }
 
 /** The alternative that a person would ask about: the one that the goal's limit rules out, else the next best. */

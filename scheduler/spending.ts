@@ -1,4 +1,5 @@
 // The hard guard of money, outside the optimiser: what a round may begin, and when its functions stop by themselves.
+import { limitWords } from '../contracts/money';
 import type { Decision, DecisionInput, NearestGoals } from '../contracts/scheduling';
 import { RESCUE_FACTOR, ROUND_OVERRUN, ROUND_STOP, SPEND_SHARE } from './constants';
 import { withSteps, type Plan } from './plan';
@@ -25,7 +26,7 @@ export function fitSpend(plan: Plan, plans: readonly Plan[], input: DecisionInpu
   const kept = reservedNanoUsd > 0 ? ` beside ${formatUsd(reservedNanoUsd)} kept for later stages` : '';
   return {
     kind: 'budgetExhausted',
-    reason: `${formatUsd(Math.max(0, restNanoUsd))} of the budget of ${formatUsd(goal.budgetNanoUsd!)} is left${kept}, and ${next}.`,
+    reason: `${formatUsd(Math.max(0, restNanoUsd))} of ${limitWords('budget', goal.stage)}, ${formatUsd(goal.budgetNanoUsd!)}, is left${kept}, and ${next}.`,
     nearest,
   };
 }

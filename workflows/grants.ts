@@ -16,7 +16,7 @@ type Limits = Pick<RunRecord, 'budgetNanoUsd' | 'deadlineAtMs' | 'minimize' | 'l
 export function grantOf(stage: Stage, { budgetNanoUsd, deadlineAtMs, minimize, ledger }: Limits, nowMs: number): Grant {
   const isLast = stage === 'evaluate' || stage === 'deploy';
   const share = STAGE_SHARES[stage] ?? 1;
-  const grant: Grant = minimize === null ? {} : { minimize };
+  const grant: Grant = { stage, ...(minimize !== null && { minimize }) };
   if (budgetNanoUsd !== null) {
     const wanted = Math.max(budgetNanoUsd * RESERVED_SHARE, RESERVED_AT_LEAST_NANO_USD);
     const reserved = isLast ? 0 : Math.min(wanted, budgetNanoUsd * RESERVED_AT_MOST_SHARE);

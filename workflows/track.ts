@@ -5,7 +5,7 @@ import { sameShape, type Allocation } from '../contracts/allocation';
 import { phaseAt } from '../contracts/batch-size';
 import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
-import { addBills, rentBill, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
+import { addBills, limitWords, rentBill, totalNanoUsd, type Bill, type Grant } from '../contracts/money';
 import type { Carried, JournalEntry, Outcome, TrackResult } from '../contracts/pipeline';
 import type { Round } from '../contracts/round';
 import type { Observation } from '../contracts/scheduling';
@@ -210,7 +210,7 @@ class Track {
   async #endAfter(trouble: Trouble | null, round: Round): Promise<End | undefined> {
     if (!trouble) return undefined;
     if (trouble.kind === 'failed') await Promise.all(this.#late);
-    const end = endOf(trouble, this.#carried.bill);
+    const end = endOf(trouble, this.#carried.bill, this.options.grant().stage);
     if (end) return end;
     const { forbidden } = this.#carried;
     this.#carried.forbidden = { ...forbidden, ...forbiddenAfter(trouble, round, this.#step, forbidden) };
@@ -243,12 +243,12 @@ class Track {
 }
 
 /** null: the training goes on, otherwise than before. */
-function endOf(trouble: Trouble, bill: Bill): End | null {
+function endOf(trouble: Trouble, bill: Bill, stage: Grant['stage']): End | null {
   switch (trouble.kind) {
     case 'stopped':
       return { outcome: 'stopped', reason: 'stopped as asked; the newest complete step is kept' };
     case 'deadline':
-      return { outcome: 'deadlineReached', reason: 'the deadline came before the last step; the newest complete step is kept' };
+      return { outcome: 'deadlineReached', reason: `${limitWords('deadline', stage)} came before the last step; the newest complete step is kept` };
     case 'failed':
       if (trouble.error.code === 'Diverged') return { outcome: 'diverged', reason: trouble.error.message };
       throw refusal(trouble.error.code, trouble.error.message, bill);

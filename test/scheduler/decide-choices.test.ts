@@ -67,4 +67,15 @@ describe('decideNext, for one round', () => {
   it('stops when the deadline has passed', () => {
     expect(decideNext(digits({ nowMs: 600_000 }))).toMatchObject({ kind: 'deadlineReached' });
   });
+
+  it('says whose limits it means where they are a stage’s share of the run’s', () => {
+    const { goal } = digits();
+    const ofTrain = { ...goal, minimize: 'time' as const, stage: 'train' as const };
+    const [late, own] = [{ goal: ofTrain, nowMs: 605_000 }, { nowMs: 605_000 }].map((change) => decideNext(digits(change)).reason);
+    expect(late).toBe('5.0 s have passed since the deadline of train (its share of the run’s), with 155 steps left.');
+    expect(own).toBe('5.0 s have passed since the deadline, with 155 steps left.');
+    expect(decideNext(digits({ goal: ofTrain })).reason).toContain('sure to keep train’s budget and deadline');
+    const poor = decideNext(digits({ goal: { ...ofTrain, budgetNanoUsd: 10 } }));
+    expect(poor.reason).toContain('of the budget of train (its share of the run’s), $0.000000010, is left');
+  });
 });

@@ -105,6 +105,7 @@ testServer.describe('stages in virtual time', (serverPath) => {
       const job = jobOf({ goal: { deadline: '2h' }, allocation: { minWorkers: 2, maxWorkers: 2, stepsPerRound: 100 } });
       const result = await run<TrackResult>('train', 'late', { job });
       expect(result.outcome).toBe('deadlineReached');
+      expect(result.reason).toMatch(/^the deadline came before/);
       expect(result.step).toBeGreaterThan(100);
       expect(result.step).toBeLessThan(200);
       expect(Math.max(...platform.bills.map(endOf)) - startMs).toBeLessThan(2 * HOUR + 10 * SECOND);
