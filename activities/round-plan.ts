@@ -20,9 +20,10 @@ export async function planOf(
   engine: EngineDependencies,
   question: NextQuestion,
   context: TrackContext,
-  { allocation, reason, spendLimitMs }: Decision & { kind: 'run' | 'probe' },
+  decision: Decision & { kind: 'run' | 'probe' },
 ): Promise<RoundPlan> {
   const { store, platform } = engine;
+  const { allocation, reason, spendLimitMs } = decision;
   const { job, program, recipeBody } = context;
   const { run, track, recipe, round, step, untilStep, pauseAtStep = Infinity, from } = question;
   const { topology, groups: fixed, compression } = job.synchronization;
@@ -65,6 +66,7 @@ export async function planOf(
       ...TIMES,
       giveUpMs: Math.min(TIMES.giveUpMs, platform.limits.timeoutMs / 4),
       marginMs: Math.min(TIMES.marginMs, platform.limits.timeoutMs / 4),
+      ...(decision.kind === 'run' && defined({ hedgeAfterMs: decision.hedgeAfterMs })),
     },
     reproducibility: job.reproducibility ?? (platform.uniformCpus ? 'bits' : 'values'),
     reason,

@@ -7,7 +7,7 @@ import type { PythonRuntime } from '../contracts/functions';
 import { addBills, Bill, noBill } from '../contracts/money';
 import { TrainAnswer, type Assignment, type Round, type Telemetry, type TrainOutcome, type WorkerTurn } from '../contracts/round';
 import { Hedges } from '../contracts/hedging';
-import { driveWorkerTurns, type Trouble } from '../contracts/worker-turns';
+import { driveWorkerTurns, type Trouble, type TurnTerms } from '../contracts/worker-turns';
 import { lostBill } from './bills';
 import type { EngineDependencies } from './dependencies';
 import { tellWithHeartbeats } from './heartbeats';
@@ -56,14 +56,11 @@ export function createTrainingActivities(engine: EngineDependencies) {
       let trouble: Trouble | null = null;
       let slowest: Telemetry | null = null;
       let adopted = 0;
-      const fly = async (worker: number, spendLimitMs: number | undefined): Promise<TrainOutcome> => {
+      const fly = async (worker: number, terms: TurnTerms): Promise<TrainOutcome> => {
         const flight = { worker, sinceMs: nowMs() };
         flying.add(flight);
         try {
-          const assignment: Assignment = {
-            ...{ storeUri: store.uri, run, track, round: round.round, worker, memoryMib },
-            ...(spendLimitMs !== undefined && { spendLimitMs }),
-          };
+          const assignment: Assignment = { storeUri: store.uri, run, track, round: round.round, worker, memoryMib, ...terms };
           const outcome = outcomeOf(await callFunction(engine, specOf(memoryMib, round.python), assignment, TrainAnswer, unheard(worker)));
           bill = addBills(bill, outcome.bill);
           return outcome;
@@ -71,14 +68,14 @@ export function createTrainingActivities(engine: EngineDependencies) {
           flying.delete(flight);
         }
       };
-      const hedges = new Hedges((worker, spendLimitMs) => untilAccepted(() => fly(worker, spendLimitMs)));
+      const hedges = new Hedges((worker, terms) => untilAccepted(() => fly(worker, terms)));
       const driving = Promise.all(
         workers
           .filter((worker) => !done.has(worker))
           .map(async (worker) => {
             const turns = await driveWorkerTurns({
               spendLimitMs: round.spendLimitMs,
-              invoke: (leftMs) => hedges.run(worker, leftMs),
+              invoke: (terms) => hedges.run(worker, terms),
               waitingFor: (slow) => hedges.waitedFor(slow),
               sleep,
               cut: async (why) => {

@@ -1,5 +1,6 @@
 import { addBills, noBill, type Bill } from './money';
 import type { TrainOutcome } from './round';
+import type { TurnTerms } from './worker-turns';
 
 /**
  * Invokes a round's workers, and gives those that others wait for a second copy: same names, same values, so the first
@@ -10,7 +11,7 @@ export class Hedges {
   readonly #hedged = new Set<number>();
   #late: Promise<Bill>[] = [];
 
-  constructor(private readonly invoke: (worker: number, spendLimitMs: number | undefined) => Promise<TrainOutcome>) {}
+  constructor(private readonly invoke: (worker: number, terms: TurnTerms) => Promise<TrainOutcome>) {}
 
   /** How many second copies were started. */
   get count(): number {
@@ -18,7 +19,7 @@ export class Hedges {
   }
 
   /** One invocation of a worker, or two that race. Answers that come first without an end only add their bills. */
-  run(worker: number, spendLimitMs?: number): Promise<TrainOutcome> {
+  run(worker: number, terms: TurnTerms = {}): Promise<TrainOutcome> {
     return new Promise((resolve, reject) => {
       let running = 0;
       let answered = false;
@@ -26,7 +27,7 @@ export class Hedges {
       let last: TrainOutcome | undefined;
       const launch = () => {
         running++;
-        const billed = this.invoke(worker, spendLimitMs).then(
+        const billed = this.invoke(worker, terms).then(
           (outcome) => {
             running--;
             if (answered) return outcome.bill;

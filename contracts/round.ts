@@ -60,7 +60,14 @@ export const Checkpoint = z.discriminatedUnion('kind', [
 ]);
 export type Checkpoint = z.output<typeof Checkpoint>;
 
-export const TimeConstants = z.object({ waitMs: z.number(), giveUpMs: z.number(), lookMs: z.number(), marginMs: z.number() });
+export const TimeConstants = z.object({
+  waitMs: z.number(),
+  giveUpMs: z.number(),
+  lookMs: z.number(),
+  marginMs: z.number(),
+  /** A worker that others have waited for so long is told of, for a second copy; left out: not before they give up. */
+  hedgeAfterMs: z.number().positive().optional(),
+});
 
 /** A round's plan, in the object store: everything its functions need but their worker number. */
 export const RoundPlan = z.object({
@@ -143,6 +150,8 @@ export const WorkerTurn = z.object({
   python: PythonRuntime.optional(),
   /** What is left to this worker of its round's `spendLimitMs`. */
   spendLimitMs: SpendLimitMs.optional(),
+  /** It has told of a straggler already, and waits for it until it gives up. */
+  hasTold: z.literal(true).optional(),
 });
 export type WorkerTurn = z.output<typeof WorkerTurn>;
 

@@ -46,6 +46,8 @@ export const Observation = z.object({
   wallMs: Ms,
   /** Median over the round's steps, of the slowest worker. */
   stepMs: Ms,
+  /** Of any worker; left out where a worker was invoked again or had a second copy, which it would tell of. */
+  longestStepMs: Ms.optional(),
   /** Left out by code that cannot split its time: then the total alone is modelled. */
   parts: StepParts.optional(),
   /** Longest initialisation among the round's workers; 0 when all were warm. */
@@ -213,7 +215,15 @@ export type NearestGoals = z.output<typeof NearestGoals>;
 
 /** What to do next, and why, in one sentence that a person understands. */
 export const Decision = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('run'), allocation: Allocation, prediction: Prediction, spendLimitMs: SpendLimitMs.optional(), reason: z.string() }),
+  z.object({
+    kind: z.literal('run'),
+    allocation: Allocation,
+    prediction: Prediction,
+    spendLimitMs: SpendLimitMs.optional(),
+    /** A worker that others have waited for so long gets a second copy; left out: only one that seems to hang. */
+    hedgeAfterMs: z.number().positive().optional(),
+    reason: z.string(),
+  }),
   z.object({ kind: z.literal('probe'), allocation: Allocation, prediction: Prediction, spendLimitMs: SpendLimitMs.optional(), reason: z.string() }),
   /** Nothing left to do in this phase: all steps are done, or another probe would teach too little. */
   z.object({ kind: z.literal('finish'), allocation: Allocation.optional(), prediction: Prediction.optional(), reason: z.string() }),

@@ -1,6 +1,6 @@
 import { isErrorCode, isRetryable } from './errors';
 import { addBills, noBill, type Bill } from './money';
-import type { Failure, Telemetry, TrainOutcome } from './round';
+import type { Failure, Telemetry, TrainOutcome, WorkerTurn } from './round';
 
 /** Why a round is cut short. */
 export type Trouble =
@@ -18,9 +18,10 @@ export interface WorkerTurns {
   readonly bill: Bill;
   readonly telemetry: readonly Telemetry[];
 }
+/** What one invocation is told beside what its round's plan says. */
+export type TurnTerms = Pick<WorkerTurn, 'spendLimitMs' | 'hasTold'>;
 export interface TurnsWorld {
-  /** @param spendLimitMs  how long it may run for its money; undefined: no money is limited */
-  readonly invoke: (spendLimitMs: number | undefined) => Promise<TrainOutcome>;
+  readonly invoke: (terms: TurnTerms) => Promise<TrainOutcome>;
   /** For all its invocations together. */
   readonly spendLimitMs?: number | undefined;
   readonly sleep: (ms: number) => Promise<unknown>;
@@ -38,17 +39,21 @@ export async function driveWorkerTurns({ invoke, spendLimitMs = Infinity, sleep,
   let bill = noBill;
   const telemetry: Telemetry[] = [];
   const seen = { crashes: 0, waits: 0, timeouts: 0 };
+  let hasTold = false;
   for (let invocation = 0; invocation < MAX_INVOCATIONS; invocation++) {
     const leftMs = spendLimitMs - bill.billedMs;
     if (leftMs <= 0) {
       await cut({ kind: 'spent' });
       return { bill, telemetry };
     }
-    const outcome = await invoke(leftMs === Infinity ? undefined : leftMs);
+    const outcome = await invoke({ ...(leftMs < Infinity && { spendLimitMs: leftMs }), ...(hasTold && { hasTold }) });
     bill = addBills(bill, outcome.bill);
     if ('telemetry' in outcome) telemetry.push(outcome.telemetry);
     if (outcome.kind === 'done' || outcome.kind === 'superseded') return { bill, telemetry };
-    if (outcome.kind === 'waiting') waitingFor?.(outcome.slow);
+    if (outcome.kind === 'waiting') {
+      waitingFor?.(outcome.slow);
+      hasTold = true;
+    }
     const why = troubleOf(outcome, seen);
     if (why) {
       await cut(why);

@@ -17,6 +17,7 @@ import {
 } from './constants';
 import { followDrifts } from './drift';
 import { nameExchanges } from './exchanges';
+import { explainHedge, hedgeOf, withCopy } from './hedge';
 import { planContextOf, planOf, withSteps, type Plan } from './plan';
 import { bindingTerm, explainProbe, explainRun } from './reason';
 import { fitSpend, spendLimitMs } from './spending';
@@ -69,7 +70,15 @@ export function decideNext(request: DecisionRequest): Decision {
   const chosen = current && !worthSwitching(current, target, input.switches, isNewPhase(input)) ? current : target;
   const affordable = fitSpend(withDeadline(chosen, input), plans, input, nearest);
   if ('kind' in affordable) return affordable;
-  return { kind: 'run', ...roundOf(affordable, input), reason: explainRun(affordable, plans, all, input, drift) };
+  const hedge = hedgeOf(affordable, context);
+  const reason = explainRun(affordable, plans, all, input, drift);
+  if (!hedge) return { kind: 'run', ...roundOf(affordable, input), reason };
+  return {
+    kind: 'run',
+    ...roundOf(withCopy(affordable), input),
+    hedgeAfterMs: hedge.afterMs,
+    reason: `${reason.slice(0, -1)}; ${explainHedge(hedge)}.`,
+  };
 }
 
 function roundOf(plan: Plan, input: DecisionInput) {

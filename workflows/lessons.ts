@@ -47,6 +47,7 @@ export function observationOf(
     steps,
     wallMs,
     stepMs: Math.max(...complete.map((one) => one.medianStepMs)),
+    ...(bill.invocations === round.allocation.workers && { longestStepMs: Math.max(...complete.map((one) => one.longestStepMs)) }),
     parts: {
       computeMs: perStep(slowest.computeMs),
       uploadMs: perStep(slowest.uploadMs),

@@ -2,7 +2,7 @@ import { condition, sleep } from '@temporalio/workflow';
 import { addBills, noBill, type Bill } from '../contracts/money';
 import { Hedges } from '../contracts/hedging';
 import type { Round, Telemetry, TrainOutcome } from '../contracts/round';
-import { driveWorkerTurns, type Trouble } from '../contracts/worker-turns';
+import { driveWorkerTurns, type Trouble, type TurnTerms } from '../contracts/worker-turns';
 import type { Committed } from '../activities/rounds';
 import { commitRound, cutShort, driveChunk, invokeTrainer } from './activities';
 
@@ -40,13 +40,13 @@ export async function driveRound(round: Round, stopRequested: () => boolean, dea
   const { workers } = round.allocation;
   const size = chunkOf(workers);
   const { spendLimitMs } = round;
-  const hedges = new Hedges((worker, leftMs) => invokeWorker(round, worker, leftMs));
+  const hedges = new Hedges((worker, terms) => invokeWorker(round, worker, terms));
   const driven = await Promise.all(
     workers <= CHUNK_WORKERS
       ? Array.from({ length: workers }, (_, worker) =>
           driveWorkerTurns({
             spendLimitMs,
-            invoke: (leftMs) => hedges.run(worker, leftMs),
+            invoke: (terms) => hedges.run(worker, terms),
             waitingFor: (slow) => hedges.waitedFor(slow),
             sleep: (ms) => sleep(ms),
             cut,
@@ -91,10 +91,10 @@ async function cutOnStop({
 }
 
 /** One invocation of a worker, as an activity of its own. */
-function invokeWorker({ run, track, round, first, last, allocation, python }: Round, worker: number, spendLimitMs?: number): Promise<TrainOutcome> {
+function invokeWorker({ run, track, round, first, last, allocation, python }: Round, worker: number, terms: TurnTerms): Promise<TrainOutcome> {
   const summary = `${track}: worker ${worker + 1} of ${allocation.workers}, steps ${first} to ${last}`;
   const turn = { run, track, round, worker, memoryMib: allocation.memoryMib, ...(python && { python }) };
-  return invokeTrainer.executeWithOptions({ summary }, [{ ...turn, ...(spendLimitMs !== undefined && { spendLimitMs }) }]);
+  return invokeTrainer.executeWithOptions({ summary }, [{ ...turn, ...terms }]);
 }
 
 async function driveWorkers(round: Round, start: number, end: number, cut: Cut): Promise<Driven> {

@@ -45,7 +45,7 @@ export async function trainRound(world: World, assignment: Assignment, context: 
     const data = await openData(world, plan);
     const samples = await data.load([laneSpan(data.manifest.samples, plan.recipeBody.lanes, layout.lanes)]);
     const hostClass = await world.compute.cpuClass();
-    const turn = new Turn(layout, exchange, store, workspace, samples, meter, context, assignment.spendLimitMs);
+    const turn = new Turn(layout, exchange, store, workspace, samples, meter, context, assignment);
     meter.enter('other');
 
     const outcome = await roundOf(turn, data.manifest.samples);

@@ -164,6 +164,9 @@ export class Layout {
 
 export const lanesIn = ({ start, end }: Span): number[] => Array.from({ length: end - start }, (_, i) => start + i);
 
+/** Who tells of a worker that others wait for: one that is driven together with it, wherever many are. */
+export const tellerOf = (maker: number, workers: number): number => ((maker ^ 1) < workers ? maker ^ 1 : maker - 1);
+
 /** The workers that publish these names of a step, or its checkpoint: whom a waiting worker waits for. */
 export function makersOf({ plan, program }: Layout, step: number, missing: readonly string[]): number[] {
   const wanted = new Set(missing);

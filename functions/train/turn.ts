@@ -1,10 +1,10 @@
-import type { RoundPlan } from '../../contracts/round';
+import type { Assignment, RoundPlan } from '../../contracts/round';
 import { names } from '../../contracts/names';
 import type { Exchange } from '../../storage/exchange';
 import type { ObjectStore } from '../../storage/object-store';
 import type { Samples } from '../data-set';
 import type { Context } from '../handler';
-import type { Layout } from './layout';
+import { makersOf, tellerOf, type Layout } from './layout';
 import type { Meter } from './telemetry';
 import type { Workspace } from './workspace';
 
@@ -36,7 +36,7 @@ export class Turn {
     readonly samples: Samples,
     readonly meter: Meter,
     private readonly context: Context,
-    private readonly spendLimitMs = Infinity,
+    private readonly terms: Pick<Assignment, 'spendLimitMs' | 'hasTold'> = {},
   ) {}
 
   get plan(): RoundPlan {
@@ -58,6 +58,13 @@ export class Turn {
     this.news();
   }
 
+  /** Whether it is this worker that tells of those who make these names: one of all who wait for them, and only once a round. */
+  tellsOf(step: number, missing: readonly string[]): boolean {
+    if (this.terms.hasTold) return false;
+    const { plan, worker } = this.layout;
+    return makersOf(this.layout, step, missing.slice(0, 3)).some((maker) => tellerOf(maker, plan.allocation.workers) === worker);
+  }
+
   /** Time to a safe return: before a step, twice the longest one and the checkpoint must fit in as well. */
   nearLimit(before: 'step' | 'wait'): boolean {
     const wanted = before === 'step' ? 2 * this.meter.longestStepMs + this.checkpointMs : this.checkpointMs;
@@ -67,7 +74,7 @@ export class Turn {
   /** Whether its money is used up, or would be after one more step: a budget is kept by whoever spends it. */
   isSpent(after: 'now' | 'step' = 'now'): boolean {
     const ranMs = performance.now() - this.meter.startedAt;
-    return ranMs + (after === 'step' ? this.meter.longestStepMs + this.checkpointMs : 0) > this.spendLimitMs;
+    return ranMs + (after === 'step' ? this.meter.longestStepMs + this.checkpointMs : 0) > (this.terms.spendLimitMs ?? Infinity);
   }
 
   /**

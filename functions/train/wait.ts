@@ -62,6 +62,8 @@ export class Arrivals {
     this.#taking!.attend(true);
     try {
       let quietSinceMs = performance.now();
+      let silentSinceMs = quietSinceMs;
+      let tells: boolean | undefined;
       for (;;) {
         const longMs = Math.max(times.waitMs, 2 * meter.medianStepMs);
         const untilLongMs = quietSinceMs + longMs - performance.now();
@@ -70,7 +72,7 @@ export class Arrivals {
         this.#throwFailure();
         if (this.#hasNews) {
           this.turn.news();
-          quietSinceMs = performance.now();
+          quietSinceMs = silentSinceMs = performance.now();
         }
         if (this.#awaited.size === 0) return;
         await this.turn.lookForEnd();
@@ -78,8 +80,10 @@ export class Arrivals {
           await lookAround(this.turn, step, published);
           quietSinceMs = performance.now();
         }
+        const silentMs = performance.now() - silentSinceMs;
+        if (silentMs >= Math.max(longMs, times.hedgeAfterMs ?? Infinity)) tells ??= this.turn.tellsOf(step, [...this.#awaited]);
         // After looking around: whoever gives up has resolved first.
-        if (this.turn.nearLimit('wait') || performance.now() - this.turn.newsAtMs >= times.giveUpMs)
+        if (tells || this.turn.nearLimit('wait') || performance.now() - this.turn.newsAtMs >= times.giveUpMs)
           throw new Detour({ kind: 'waiting', step, missing: [...this.#awaited] });
       }
     } finally {

@@ -72,6 +72,26 @@ describe('a wait', () => {
     await slow.close();
   });
 
+  it('is told of after hedgeAfterMs, by the one worker that tells of the slow one, and once a round', async () => {
+    const hedged = await Rig.open({ times: { waitMs: 30, giveUpMs: 900, hedgeAfterMs: 100 } });
+    const track = hedged.track('told');
+    const plan = await track.plan({ workers: 3, steps: STEPS });
+    // Workers 0 and 2 wait for 1, which never comes: 0 is its teller.
+    const timed = async (worker: number, how: { hasTold?: true } = {}) => {
+      const startedAtMs = performance.now();
+      return { answer: await track.invoke(plan, worker, how), ms: performance.now() - startedAtMs };
+    };
+    const [teller, other] = await Promise.all([timed(0), timed(2)]);
+    expect(teller.answer).toMatchObject({ kind: 'waiting', slow: [1] });
+    expect(teller.ms).toBeLessThan(800);
+    expect(other.answer.kind).toBe('waiting');
+    expect(other.ms).toBeGreaterThan(900);
+    const patient = await timed(0, { hasTold: true });
+    expect(patient.answer.kind).toBe('waiting');
+    expect(patient.ms).toBeGreaterThan(900);
+    await hedged.close();
+  });
+
   it('lets three workers come to the end in two slots', async () => {
     const slow = await Rig.open({ times: { waitMs: 20, giveUpMs: 60 } });
     const track = slow.track('few-slots');

@@ -176,6 +176,7 @@ export interface Invocation {
   world?: World;
   remainingMs?: () => number;
   spendLimitMs?: number;
+  hasTold?: true;
 }
 export interface RoundOptions {
   workers: number;
@@ -296,10 +297,10 @@ export class Track {
   invoke(
     plan: RoundPlan,
     worker: number,
-    { world = this.rig.world, remainingMs = () => 900_000, spendLimitMs }: Invocation = {},
+    { world = this.rig.world, remainingMs = () => 900_000, spendLimitMs, hasTold }: Invocation = {},
   ): Promise<TrainAnswer> {
     const { run, track, round } = plan;
-    const assignment: Assignment = { storeUri: this.rig.store.uri, run, track, round, worker, memoryMib: 512, spendLimitMs };
+    const assignment: Assignment = { storeUri: this.rig.store.uri, run, track, round, worker, memoryMib: 512, spendLimitMs, hasTold };
     return trainRound(world, assignment, { getRemainingTimeInMillis: remainingMs });
   }
 

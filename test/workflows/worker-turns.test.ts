@@ -9,14 +9,15 @@ const answered = (kind: 'done' | 'spent', billedMs: number) => ({ kind, bill: bi
 /** A worker's turns when its invocations end so; how long each might run, and why the round was cut. */
 async function drive(outcomes: TrainOutcome[], spendLimitMs?: number) {
   const limits: (number | undefined)[] = [];
+  const told: boolean[] = [];
   const cuts: Trouble[] = [];
   const turns = await driveWorkerTurns({
     spendLimitMs,
-    invoke: (leftMs) => (limits.push(leftMs), Promise.resolve(outcomes.shift()!)),
+    invoke: (terms) => (limits.push(terms.spendLimitMs), told.push(terms.hasTold ?? false), Promise.resolve(outcomes.shift()!)),
     sleep: () => Promise.resolve(),
     cut: (why) => Promise.resolve(cuts.push(why)),
   });
-  return { turns, limits, cuts };
+  return { turns, limits, told, cuts };
 }
 
 describe('a worker whose money is limited', () => {
@@ -36,5 +37,13 @@ describe('a worker whose money is limited', () => {
 
   it('is told of no limit where there is none', async () => {
     expect((await drive([crashed(300), answered('done', 100)])).limits).toEqual([undefined, undefined]);
+  });
+});
+
+describe('a worker that tells of a straggler', () => {
+  it('tells once a round: its next invocation waits until it gives up', async () => {
+    const waiting = { kind: 'waiting', slow: [1], bill: bill(5), telemetry: {} } as unknown as TrainOutcome;
+    const { told } = await drive([crashed(5), waiting, crashed(5), answered('done', 9)]);
+    expect(told).toEqual([false, false, true, true]);
   });
 });
