@@ -36,10 +36,12 @@ const WORD = 2 ** 32;
 export class FrameFormat {
   readonly headerBytes: number;
   readonly version: number;
+  private readonly hasPadding: boolean;
 
   constructor(private readonly format: Format) {
     this.version = format.version;
     this.headerBytes = Math.ceil((digestAt + format.digestBytes) / 8) * 8;
+    this.hasPadding = this.headerBytes > digestAt + format.digestBytes;
   }
 
   /** The header of a value given in parts, which are written after it as they are: nothing is joined or copied. */
@@ -75,7 +77,7 @@ export class FrameFormat {
     const bytes = view.readUInt32LE(8) + WORD * view.readUInt32LE(12);
     if (storedBytes !== undefined && bytes !== storedBytes - this.headerBytes)
       throw new SmltError('ObjectCorrupt', `${where}: expected ${bytes} bytes after the header, got ${storedBytes - this.headerBytes}`);
-    if (view.subarray(digestAt + digestBytes, this.headerBytes).some((byte) => byte !== 0))
+    if (this.hasPadding && view.subarray(digestAt + digestBytes, this.headerBytes).some((byte) => byte !== 0))
       throw new SmltError('ObjectCorrupt', `${where}: the header ends with bytes that should be zero`);
     return { bytes, digest: view.toString('hex', digestAt, digestAt + digestBytes) };
   }

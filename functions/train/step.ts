@@ -59,10 +59,10 @@ export class Steps {
     const last = await this.#sendLanes(step);
     if (step + 1 < plan.last) this.#expectParams(step + 1);
     const published = layout.lanePartials(step);
-    await this.#arrivals.until(fromMembers, { step, published });
+    await this.#arrivals.until(fromMembers, { step, published: () => published });
     await meter.during('upload', () => this.#sums.combine((node, span, sum) => this.#putPartial(step, node, span, sum)));
     published.push(...layout.combinedPartials(step));
-    await this.#arrivals.until(fromAll, { step, published });
+    await this.#arrivals.until(fromAll, { step, published: () => published });
     const means = await meter.during('reduce', async () => this.#sums.means(phaseAt(plan.recipeBody, plan.first).batchSize));
     await this.#weigh(step, means, published);
     const extra = meanOf(means, layout.extra);
@@ -85,7 +85,7 @@ export class Steps {
       this.#arrivals.expect([expectedIn(name, extra.values)]);
       wanted.push(name);
     }
-    await this.#arrivals.until(wanted, { step: step - 1, published: layout.published(step) });
+    await this.#arrivals.until(wanted, { step: step - 1, published: () => layout.published(step) });
     params.nowHolds(heldNames.params(layout, step));
     if (readsExtra) extra.nowHolds(heldNames.extra(layout, step));
   }
@@ -208,7 +208,7 @@ export class Steps {
     if (known) mean[0] = known[weightAt]!;
     if (!known) {
       this.#arrivals.expect([expectedIn(name, mean)]);
-      await this.#arrivals.until([name], { step, published });
+      await this.#arrivals.until([name], { step, published: () => published });
     } else if (!layout.replicated && !layout.alone) {
       published.push(name);
       await meter.during('upload', () => this.#put(name, mean));
@@ -243,7 +243,7 @@ export class Steps {
       this.#arrivals.expect(expected);
       await this.#arrivals.until(
         others.map(({ name }) => name),
-        { step, published },
+        { step, published: () => published },
       );
     }
     scaleBy(gradient, clipFactor(globalNorm(norms, blockElements, paramCount), clipNorm));

@@ -12,8 +12,8 @@ interface Arriving extends Expected {
 }
 export interface Until {
   readonly step: number;
-  /** All that this worker has published for the step so far. A missing one means loss. */
-  readonly published: readonly string[];
+  /** All that this worker has published for the step so far, asked for in a long wait. A missing one means loss. */
+  readonly published: () => readonly string[];
 }
 
 /**
@@ -77,7 +77,7 @@ export class Arrivals {
         if (this.#awaited.size === 0) return;
         await this.turn.lookForEnd();
         if (performance.now() - quietSinceMs >= longMs) {
-          await lookAround(this.turn, step, published);
+          await lookAround(this.turn, step, published());
           quietSinceMs = performance.now();
         }
         const silentMs = performance.now() - silentSinceMs;
