@@ -9,8 +9,8 @@ import { failedWith, fileFault, isAbsent } from './faults';
 import { fullPath, nameOfPath, pathOfName } from '../inbox-paths';
 import { InboxWatch, type WatchFolder } from './inbox-watch';
 import { SpareFiles } from './spare-files';
-import { readHeader, readValue, removeFile, removeOld, withFile, writeFile } from './value-file';
-import { PlainTaking } from '../taking';
+import { TmpfsTaking } from './tmpfs-taking';
+import { readHeader, readWhole, removeFile, removeOld, writeFile } from './value-file';
 
 /** Holds a space, as no name does. Outside every inbox, so that an unfinished file wakes nobody. */
 const asideFolder = 'unfinished values';
@@ -68,7 +68,7 @@ export class TmpfsExchange implements Exchange {
     this.traffic.puts++;
     let offered: FrameHeader | undefined;
     for (;;) {
-      const stored = this.header(path);
+      const stored = readHeader(path);
       if (stored === undefined) {
         const { frame, won } = this.putIfAbsent(path, parts);
         if (won) return;
@@ -82,26 +82,15 @@ export class TmpfsExchange implements Exchange {
   }
 
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    signal?.throwIfAborted();
-    const path = this.pathOf(name);
-    this.traffic.requests++;
-    this.traffic.gets++;
-    const value = withFile(path, (file) => {
-      const header = readHeader(file, path);
-      return readValue(file, new Uint8Array(Buffer.allocUnsafeSlow(header.bytes).buffer), header, path);
-    });
-    if (value) this.traffic.bytesRead += exchangeFrames.headerBytes + value.byteLength;
-    return value;
+    let value: Uint8Array | undefined;
+    const room = (bytes: number) => (value = new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer));
+    return this.read(name, room, signal) && value;
   }
 
   async getInto(name: string, into: Uint8Array, signal?: AbortSignal): Promise<boolean> {
-    signal?.throwIfAborted();
-    const path = this.pathOf(name);
-    this.traffic.requests++;
-    this.traffic.gets++;
-    const value = withFile(path, (file) => readValue(file, into, checkRoom(readHeader(file, path), into, name), path));
-    if (value) this.traffic.bytesRead += exchangeFrames.headerBytes + value.byteLength;
-    return value !== undefined;
+    const stored = this.read(name, (bytes) => (bytes === into.byteLength ? into : undefined), signal);
+    if (stored) checkRoom(stored, into, name);
+    return stored !== undefined;
   }
 
   async present(names: readonly string[], signal?: AbortSignal): Promise<boolean[]> {
@@ -138,8 +127,8 @@ export class TmpfsExchange implements Exchange {
     return [...left];
   }
 
-  take(taker: Taker, lookMs: number): Taking {
-    return new PlainTaking(this, taker, lookMs);
+  take(taker: Taker): Taking {
+    return new TmpfsTaking(this.root, this.watch, this.traffic, taker);
   }
 
   async delete(names: readonly string[], signal?: AbortSignal): Promise<void> {
@@ -265,8 +254,14 @@ export class TmpfsExchange implements Exchange {
     });
   }
 
-  private header(path: string): FrameHeader | undefined {
-    return existsSync(path) ? withFile(path, (file) => readHeader(file, path)) : undefined;
+  private read(name: string, roomFor: (bytes: number) => Uint8Array | undefined, signal: AbortSignal | undefined): FrameHeader | undefined {
+    signal?.throwIfAborted();
+    const path = this.pathOf(name);
+    this.traffic.requests++;
+    this.traffic.gets++;
+    const stored = readWhole(path, roomFor);
+    if (stored) this.traffic.bytesRead += exchangeFrames.headerBytes + stored.bytes;
+    return stored;
   }
 
   /** `won` when this call made the value, and not when one was there. */

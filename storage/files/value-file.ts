@@ -1,6 +1,19 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  readvSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+  writevSync,
+  type Stats,
+} from 'node:fs';
 import { SmltError } from '../../contracts/errors';
-import { exchangeFrames, type Frame, type FrameHeader } from '../frame';
+import { bytesOf, exchangeFrames, type Frame, type FrameHeader } from '../frame';
 import { fileFault, isAbsent } from './faults';
 
 /*
@@ -10,23 +23,36 @@ import { fileFault, isAbsent } from './faults';
 
 /** What one system call moves: a piece is still in the processor's cache when it is written, or when its checksum is made. */
 const pieceBytes = 2 ** 18;
+const { headerBytes } = exchangeFrames;
 
 /** Writes a file that nobody reads yet, over what is in it where it is there, and makes its checksum on the way. */
 export function writeFile(path: string, parts: readonly Uint8Array[], content: 'new' | 'overwritten'): Frame {
   const file = openSync(path, content === 'new' ? 'w' : 'r+', 0o600);
   try {
-    const frame = exchangeFrames.frameOf(writtenPieces(file, parts));
-    writeFully(file, frame.header, 0);
-    if (content === 'overwritten') ftruncateSync(file, exchangeFrames.headerBytes + frame.bytes);
+    const frame = writeAtOnce(file, parts) ?? writePieces(file, parts);
+    if (content === 'overwritten') ftruncateSync(file, headerBytes + frame.bytes);
     return frame;
   } finally {
     closeSync(file);
   }
 }
 
+/** A small value, with its header, in one system call. */
+function writeAtOnce(file: number, parts: readonly Uint8Array[]): Frame | undefined {
+  if (bytesOf(parts) > pieceBytes) return undefined;
+  const frame = exchangeFrames.frameOf(parts);
+  return writevSync(file, [frame.header, ...parts], 0) === headerBytes + frame.bytes ? frame : undefined;
+}
+
+function writePieces(file: number, parts: readonly Uint8Array[]): Frame {
+  const frame = exchangeFrames.frameOf(writtenPieces(file, parts));
+  writeFully(file, frame.header, 0);
+  return frame;
+}
+
 /** Writes each piece when its user asks for the next one. */
 function* writtenPieces(file: number, parts: readonly Uint8Array[]): Iterable<Uint8Array> {
-  let position = exchangeFrames.headerBytes;
+  let position = headerBytes;
   for (const part of parts)
     for (let at = 0; at < part.byteLength; at += pieceBytes) {
       const piece = part.subarray(at, at + pieceBytes);
@@ -42,10 +68,28 @@ function writeFully(file: number, bytes: Uint8Array, position: number): void {
 }
 
 /**
+ * Reads a value to where it goes; nowhere when there is no room for one of its length.
  * Undefined when there is no such value, or only a corrupt one, which is then deleted: its publisher makes it again. So it
  * is where the name went while it was read: the file may be another value's since (spare-files.ts).
  */
-export function withFile<T>(path: string, use: (file: number) => T): T | undefined {
+export function readWhole(path: string, roomFor: (bytes: number) => Uint8Array | undefined): FrameHeader | undefined {
+  return withFile(path, (file, size) => {
+    const start = new Uint8Array(Math.min(size, headerBytes));
+    const into = size >= headerBytes ? roomFor(size - headerBytes) : undefined;
+    const first = into?.subarray(0, pieceBytes);
+    const read = first ? readvSync(file, [start, first], 0) : readSync(file, start, 0, start.byteLength, 0);
+    const header = exchangeFrames.parseHeader(start.subarray(0, read), size, path);
+    if (into && first) exchangeFrames.checkParts(piecesOf(file, into, first.subarray(0, read - headerBytes)), header, path);
+    return header;
+  });
+}
+
+/** Only what a value's header says, with the same meaning of undefined. */
+export function readHeader(path: string): FrameHeader | undefined {
+  return existsSync(path) ? readWhole(path, () => undefined) : undefined;
+}
+
+function withFile<T>(path: string, use: (file: number, size: number) => T): T | undefined {
   let file: number;
   try {
     file = openSync(path, 'r');
@@ -54,40 +98,32 @@ export function withFile<T>(path: string, use: (file: number) => T): T | undefin
     throw fileFault(error, path);
   }
   try {
-    const result = use(file);
-    return isNamed(path, file) ? result : undefined;
-  } catch (error) {
-    if (!isNamed(path, file)) return undefined;
-    if (!(error instanceof SmltError) || error.code !== 'ObjectCorrupt') throw fileFault(error, path);
-    removeFile(path);
-    return undefined;
+    const opened = fstatSync(file);
+    try {
+      const result = use(file, opened.size);
+      return isNamed(path, opened) ? result : undefined;
+    } catch (error) {
+      if (!isNamed(path, opened)) return undefined;
+      if (!(error instanceof SmltError) || error.code !== 'ObjectCorrupt') throw fileFault(error, path);
+      removeFile(path);
+      return undefined;
+    }
   } finally {
     closeSync(file);
   }
 }
 
-function isNamed(path: string, file: number): boolean {
+function isNamed(path: string, { ino, dev }: Stats): boolean {
   const named = statSync(path, { throwIfNoEntry: false });
-  if (named === undefined) return false;
-  const { ino, dev } = fstatSync(file);
-  return named.ino === ino && named.dev === dev;
+  return named !== undefined && named.ino === ino && named.dev === dev;
 }
 
-export function readHeader(file: number, path: string): FrameHeader {
-  const { size } = fstatSync(file);
-  return exchangeFrames.parseHeader(readFully(file, new Uint8Array(Math.min(size, exchangeFrames.headerBytes)), 0), size, path);
-}
-
-export function readValue(file: number, into: Uint8Array, header: FrameHeader, path: string): Uint8Array {
-  exchangeFrames.checkParts(readPieces(file, into), header, path);
-  return into;
-}
-
-/** Fills the buffer piece by piece; ends early when the file does. */
-function* readPieces(file: number, into: Uint8Array): Iterable<Uint8Array> {
-  for (let at = 0; at < into.byteLength; at += pieceBytes) {
+/** Fills the buffer piece by piece, of which the first is there already; ends early when the file does. */
+function* piecesOf(file: number, into: Uint8Array, first: Uint8Array): Iterable<Uint8Array> {
+  yield first;
+  for (let at = first.byteLength; at < into.byteLength; at += pieceBytes) {
     const piece = into.subarray(at, at + pieceBytes);
-    const read = readFully(file, piece, exchangeFrames.headerBytes + at);
+    const read = readFully(file, piece, headerBytes + at);
     yield read;
     if (read.byteLength < piece.byteLength) return;
   }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SmltError } from '../../contracts/errors';
+import type { SmltError } from '../../contracts/errors';
 import { noTraffic, type Exchange, type ExchangeTraffic, type Taker, type Taking, type WaitOptions } from '../exchange';
 import { exchangeFrames, type FrameHeader } from '../frame';
+import { absentIfCorrupt, putOnce } from '../once';
 import { checkPrefix } from '../prefix';
 import { cutViews } from '../views';
 import { fullFault, isFull, isPassing, redisFault } from './redis-faults';
@@ -98,17 +99,9 @@ export class RedisExchange implements Exchange {
     const commands: RespArgument[][] = more.map((views, i) => ['SET', this.keys.chunk(name, frame.digest, i + 1), views, ...life]);
     commands.push(['SET', head, [frame.header, ...first], 'NX', ...life], ['PUBLISH', this.keys.channel(name), name]);
     const put = async (redis: RespConnection) => (await redis.pipeline(commands))[more.length] !== null;
-    for (;;) {
-      const options = { signal, neededBytes: frame.bytes + headerBytes * (1 + more.length) };
-      if (await this.ask(`writing ${name}`, this.writing, put, options)) {
-        this.traffic.bytesWritten += headerBytes + frame.bytes;
-        return;
-      }
-      const stored = await this.storedHeader(name, signal);
-      if (stored === undefined) continue; // it was corrupt, or deleted in between: ours to write again
-      if (stored.digest !== frame.digest) throw exchangeFrames.notDeterministic(name, stored, frame);
-      return;
-    }
+    const options = { signal, neededBytes: frame.bytes + headerBytes * (1 + more.length) };
+    const putIfAbsent = () => this.ask(`writing ${name}`, this.writing, put, options);
+    if (await putOnce(name, frame, putIfAbsent, () => this.storedHeader(name, signal))) this.traffic.bytesWritten += headerBytes + frame.bytes;
   }
 
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
@@ -250,15 +243,8 @@ export class RedisExchange implements Exchange {
     );
   }
 
-  /** What is corrupt goes, and counts as absent: its publisher makes it again. */
-  private async orAbsent<T>(name: string, look: () => Promise<T | undefined>): Promise<T | undefined> {
-    try {
-      return await look();
-    } catch (error) {
-      if (!(error instanceof SmltError) || error.code !== 'ObjectCorrupt') throw error;
-      await this.discard(name);
-      return undefined;
-    }
+  private orAbsent<T>(name: string, look: () => Promise<T | undefined>): Promise<T | undefined> {
+    return absentIfCorrupt(look, () => this.discard(name));
   }
   private async discard(name: string): Promise<void> {
     await this.ask(`deleting ${name}`, this.asking, (redis) => redis.command(['UNLINK', this.keys.head(name)]));
