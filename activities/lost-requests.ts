@@ -43,9 +43,21 @@ async function requestsOfStep(store: ObjectStore, plan: RoundPlan, worker: numbe
   const kind = exchangeKindOf(plan.exchangeUri);
   if (kind !== 's3' && kind !== 'hybrid') return noRequests;
   const { topology, groups, cut, recipeBody } = plan;
-  const { programDigest, lanes, optimizer, compression, clipNorm } = recipeBody;
+  const { programDigest, lanes, optimizer, compression, localSteps, clipNorm } = recipeBody;
   const { paramCount, bufferCount, blockElements } = await readRecord(store, Program, names.program(programDigest, 'program.json'));
-  const shape = { topology, groups, cut, lanes, paramCount, bufferCount, slots: slotCount(optimizer), compression, weighs: true, counters: 1 };
+  const shape = {
+    topology,
+    groups,
+    cut,
+    lanes,
+    paramCount,
+    bufferCount,
+    slots: slotCount(optimizer),
+    compression,
+    localSteps,
+    weighs: true,
+    counters: 1,
+  };
   const clipped = clipNorm === undefined ? shape : { ...shape, clipBlock: blockElements };
   // A hot exchange's lasting one is written to, and read only where something was lost.
   return (kind === 's3' ? stepTraffic(clipped) : valueTraffic(clipped))[worker] ?? noRequests;

@@ -26,12 +26,23 @@ export async function planOf(
   const { allocation, reason, spendLimitMs } = decision;
   const { job, program, recipeBody } = context;
   const { run, track, recipe, round, step, untilStep, pauseAtStep = Infinity, from } = question;
-  const { topology, groups: fixed, compression } = job.synchronization;
+  const { topology, groups: fixed, compression, localSteps } = job.synchronization;
   const { lanes } = recipeBody;
   const { paramCount, bufferCount } = program;
   const { exchange, option } = exchangeFor(engine, job, allocation);
   const { workers, laneUnit } = allocation;
-  const exchanged = { exchange: option.kind, shards: option.shards, topology, groups: fixed, compression, lanes, laneUnit, paramCount, bufferCount };
+  const exchanged = {
+    exchange: option.kind,
+    shards: option.shards,
+    topology,
+    groups: fixed,
+    compression,
+    localSteps,
+    lanes,
+    laneUnit,
+    paramCount,
+    bufferCount,
+  };
   const groups = groupsFor(exchanged, workers);
   const start: Checkpoint = from ? checkpointOf(await readManifest(store, from)) : { kind: 'initial' };
   // A round never crosses a loss window's border, so that the newest state holds every loss of its round.
@@ -80,5 +91,6 @@ export async function planOf(
 export const roundBounds = ({ job, program, recipeBody }: Pick<TrackContext, 'job' | 'program' | 'recipeBody'>) => ({
   stepsPerRound: job.allocation.stepsPerRound,
   compression: recipeBody.compression,
+  localSteps: recipeBody.localSteps,
   paramCount: program.paramCount,
 });

@@ -1,7 +1,7 @@
 import { laterPhases, phaseAt } from '../contracts/batch-size';
-import { laneStateBytes } from '../contracts/compression';
 import { mostLanes } from '../contracts/cut';
 import { minimizeOf } from '../contracts/goal';
+import { laneStateBytes } from '../contracts/lane-state';
 import type { TrackContext } from '../contracts/round';
 import { mostRoundSteps } from '../contracts/round-length';
 import { partBytes } from '../contracts/synchronization';
@@ -25,7 +25,7 @@ export function schedulerInput(engine: EngineDependencies, question: Standing, c
   const minimize = minimizeOf(job.goal);
   const { limits, prices } = engine.platform;
   const minWorkers = job.allocation.minWorkers ?? 1;
-  const heldBackBytes = laneStateBytes(recipeBody.compression, program.paramCount, mostLanes(recipeBody.lanes, minWorkers));
+  const heldBackBytes = laneStateBytes(recipeBody, program.paramCount, mostLanes(recipeBody.lanes, minWorkers));
   const laneBytes = heldBackBytes + partBytes(recipeBody, program.paramCount);
   return {
     goal: { minimize, ...defined(grant) },
@@ -64,7 +64,7 @@ export function schedulerInput(engine: EngineDependencies, question: Standing, c
     exchanges: exchangeOptions(engine, job),
     topology: job.synchronization.topology,
     ...defined({ groups: job.synchronization.groups }),
-    ...defined({ compression: recipeBody.compression }),
+    ...defined({ compression: recipeBody.compression, localSteps: recipeBody.localSteps }),
     mostRoundSteps: mostRoundSteps(roundBounds(context)),
     phase,
     probesLeft,

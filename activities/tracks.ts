@@ -1,7 +1,8 @@
 import { totalStepsOf } from '../contracts/batch-size';
 import { canonicalJson } from '../contracts/canonical-json';
 import { withMethod, type ChosenMethod } from '../contracts/chosen-method';
-import { keepsLaneStates, type Compression } from '../contracts/compression';
+import type { Compression } from '../contracts/compression';
+import { keepsLaneStates, sameLaneStates } from '../contracts/lane-state';
 import type { PrepareAnswer, WeightsReference } from '../contracts/functions';
 import type { Job } from '../contracts/job';
 import { names, type TrackId } from '../contracts/names';
@@ -126,10 +127,9 @@ function withLineage(fresh: Recipe, before: Recipe | null): Recipe {
 function stateOf(fresh: Recipe, { recipe, step }: RoundManifest, before: Recipe): Pick<Recipe, 'continues' | 'stateFrom' | 'laneStateFrom'> {
   const kept = sameState(before, fresh);
   const stateFrom = kept ? before.stateFrom : step;
-  const laneStateFrom = sameLaneStates(before, fresh) ? before.laneStateFrom : step;
-  return { continues: { recipe, step }, ...defined({ stateFrom, ...(keepsLaneStates(fresh.compression) && { laneStateFrom }) }) };
+  const laneStateFrom = before.lanes === fresh.lanes && sameLaneStates(before, fresh) ? before.laneStateFrom : step;
+  return { continues: { recipe, step }, ...defined({ stateFrom, ...(keepsLaneStates(fresh) && { laneStateFrom }) }) };
 }
-const sameLaneStates = (a: Recipe, b: Recipe) => a.lanes === b.lanes && a.compression?.kind === b.compression?.kind;
 function sameState(a: Recipe, b: Recipe): boolean {
   const family = ({ kind }: Recipe['optimizer']) => (kind === 'adamw' ? 'adam' : kind);
   return (

@@ -33,15 +33,6 @@ const SCALED_TOGETHER = 256;
 /** Running statistics and the loss, which follow the parameters, lie on a float's border. */
 const onFloat = (bytes: number) => Math.ceil(bytes / FLOAT_BYTES) * FLOAT_BYTES;
 
-/** Lanes hold something back from step to step. */
-export const keepsLaneStates = (compression: Compression | undefined): boolean =>
-  compression?.kind === 'top-k' || compression?.kind === 'significance';
-
-/** What a worker of so many lanes keeps of what they hold back: at two steps, or it would compute a step's lanes again whenever it resolves. */
-export function laneStateBytes(compression: Compression | undefined, paramCount: number, lanes: number): number {
-  return keepsLaneStates(compression) ? 2 * FLOAT_BYTES * paramCount * lanes : 0;
-}
-
 /**
  * Bytes that a partial takes in the exchange, without its header; of a sparse one at most, since that depends on its values.
  * @param params  how many of its elements are gradients of parameters; the rest is never compressed

@@ -4,7 +4,7 @@ import { ExchangeKind, ExchangeOption } from './exchange';
 import { Minimize } from './goal';
 import { SpendLimitMs, Stage } from './money';
 import { Allocation } from './round';
-import { Topology } from './synchronization';
+import { LocalSteps, Topology } from './synchronization';
 
 export { ExchangeKind };
 
@@ -181,6 +181,7 @@ export const DecisionInput = z.object({
   /** Fixed by the job; left out, they follow from the number of workers. */
   groups: z.int().min(1).optional(),
   compression: Compression.optional(),
+  localSteps: LocalSteps.optional(),
   /** Longer rounds are cut, whatever is decided: the loss window, and what the job fixes. Left out: none is. */
   mostRoundSteps: z.int().min(1).optional(),
   phase: z.enum(['profile', 'run']),

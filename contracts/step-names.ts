@@ -1,4 +1,4 @@
-import { keepsLaneStates } from './compression';
+import { keepsLaneStates } from './lane-state';
 import type { RoundPlan } from './round';
 import { names, type RecipeId, type Span } from './names';
 
@@ -25,7 +25,7 @@ export interface Shape {
 export const shapeOf = ({ cut, recipeBody }: Pick<RoundPlan, 'cut' | 'recipeBody'>, bufferCount: number): Shape => ({
   rangeBorders: cut.rangeBorders,
   bufferCount,
-  statefulLanes: keepsLaneStates(recipeBody.compression) ? recipeBody.lanes : undefined,
+  statefulLanes: keepsLaneStates(recipeBody) ? recipeBody.lanes : undefined,
 });
 const extraOf = ({ rangeBorders, bufferCount }: Pick<Shape, 'rangeBorders' | 'bufferCount'>) =>
   extraRange(rangeBorders[rangeBorders.length - 1]!, bufferCount);

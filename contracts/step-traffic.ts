@@ -1,9 +1,10 @@
-import { keepsLaneStates, partialBytes, type Compression } from './compression';
+import { partialBytes, type Compression } from './compression';
 import { evenBorders } from './cut';
+import { keepsLaneStates } from './lane-state';
 import type { Span } from './names';
 import type { Cut } from './round';
 import { extraRange, LOSSES_KEPT } from './step-names';
-import { isReplicated, type Topology } from './synchronization';
+import { isReplicated, type LocalSteps, type Topology } from './synchronization';
 import { blockNodes, treeNodes } from './tree-nodes';
 
 /** All that the traffic of a step depends on. */
@@ -26,6 +27,7 @@ export interface StepShape {
   readonly compression?: Compression | undefined;
   /** Share of a sparse sum's elements that are not zero; left out: all, the most that there can be. */
   readonly density?: number | undefined;
+  readonly localSteps?: LocalSteps | undefined;
 }
 
 /** What one worker moves through the exchange in one step of the middle of a round. Waiting is not in it: it moves nothing. */
@@ -69,7 +71,7 @@ class Counter implements Traffic {
 export function stepTraffic(shape: StepShape): Traffic[] {
   const workers = shape.cut.laneBorders.length - 1;
   const counters = Array.from({ length: workers }, () => new Counter());
-  if (workers === 1 && !keepsLaneStates(shape.compression)) return counters;
+  if (workers === 1 && !keepsLaneStates(shape)) return counters;
   if (shape.topology === 'all-to-all') countAllToAll(shape, counters);
   else if (shape.topology === 'all-reduce-leader') countLeader(shape, counters);
   else countScatter(shape, counters);

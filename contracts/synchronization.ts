@@ -17,15 +17,30 @@ export type Topology = z.output<typeof Topology>;
 /** In these every worker updates all parameters by itself, from sums over all lanes. */
 export const isReplicated = (topology: Topology): boolean => topology === 'all-to-all' || topology === 'all-reduce-leader';
 
+const Beta = z.number().min(0, 'expected at least 0').lt(1, 'expected less than 1');
 const Parts = z.int('expected a whole number').min(1, 'expected at least 1');
 
 /**
  * Local SGD: a lane computes its share of a batch in so many micro-batches and takes a step of plain SGD after each, on a
  * copy of the parameters that is its own. The difference that they come to takes the place of its gradient (DiLoCo's outer
- * gradient), so `training.optimizer` is the outer optimiser. Nothing of a lane lasts from one batch to the next.
+ * gradient), so `training.optimizer` is the outer optimiser. Plain SGD keeps nothing from one batch to the next; with AdamW,
+ * DiLoCo's inner optimiser, a lane keeps its own two moments.
  * Sources: Stich 2018, "Local SGD converges fast and communicates little"; Douillard et al. 2023, "DiLoCo".
  */
-export const LocalSteps = z.strictObject({ steps: Parts, learningRate: z.number().positive('expected more than 0') });
+export const LocalSteps = z.strictObject({
+  steps: Parts,
+  learningRate: z.number().positive('expected more than 0'),
+  /** Left out: plain SGD. */
+  optimizer: z
+    .strictObject({
+      kind: z.literal('adamw', 'expected adamw; leave optimizer out for plain SGD'),
+      beta1: Beta.default(0.9),
+      beta2: Beta.default(0.999),
+      epsilon: z.number().positive('expected more than 0').default(1e-8),
+      weightDecay: z.number().min(0, 'expected 0 or more').default(0.01),
+    })
+    .optional(),
+});
 export type LocalSteps = z.output<typeof LocalSteps>;
 
 /** How workers exchange gradients and parameters. All but topology, groups and exchanges is a part of the recipe: it changes values. */

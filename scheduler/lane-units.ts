@@ -1,4 +1,4 @@
-import { keepsLaneStates } from '../contracts/compression';
+import { keepsLaneStates } from '../contracts/lane-state';
 import { isPowerOfTwo } from '../contracts/tree-nodes';
 import { mostLanes } from '../contracts/cut';
 import { computeGuessMs, syncFeatures, type Shape, type Workload } from './model/workload';
@@ -18,8 +18,8 @@ const MIN_GAIN = 0.1;
 export function laneUnitOf(workload: Workload, shape: Omit<Shape, 'laneUnit'>): number | undefined {
   const { lanes } = workload;
   const { workers } = shape;
-  // What lanes hold back is memory that was counted for an even cut.
-  if (isPowerOfTwo(workers) || keepsLaneStates(workload.compression)) return undefined;
+  // What lanes keep is memory that was counted for an even cut.
+  if (isPowerOfTwo(workers) || keepsLaneStates(workload)) return undefined;
   const stepMs = (laneUnit: number) => guessMs(workload, { ...shape, laneUnit });
   let [best, leastMs] = [1, (1 - MIN_GAIN) * stepMs(1)];
   for (let unit = 2; unit * workers <= lanes; unit *= 2) {

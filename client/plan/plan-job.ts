@@ -2,13 +2,13 @@ import { availableParallelism, totalmem } from 'node:os';
 import { sameShape } from '../../contracts/allocation';
 import { laterPhases } from '../../contracts/batch-size';
 import { withMethod } from '../../contracts/chosen-method';
-import { laneStateBytes } from '../../contracts/compression';
 import { mostLanes } from '../../contracts/cut';
 import type { ExchangeKind, ExchangeOption } from '../../contracts/exchange';
 import { minimizeOf, type Minimize } from '../../contracts/goal';
 import type { Job } from '../../contracts/job';
 import type { LossyMethod } from '../../contracts/lossy-methods';
 import type { Allocation } from '../../contracts/round';
+import { laneStateBytes } from '../../contracts/lane-state';
 import { mostRoundSteps } from '../../contracts/round-length';
 import type { Decision, DecisionRequest } from '../../contracts/scheduling';
 import { durationMs, nanoUsd } from '../../contracts/units';
@@ -64,7 +64,7 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
   const prices = local ? listPrices.x64 : pricesOf(process.env['AWS_REGION'] ?? listPrices.x64.region, 'x64', process.env);
   const options = startingWith(probed?.exchange, exchangeOptions(job, where, process.env));
   const { until, earlyStopping } = job.training;
-  const requestFor = ({ synchronization: { topology, groups, compression } }: Job): DecisionRequest => ({
+  const requestFor = ({ synchronization: { topology, groups, compression, localSteps } }: Job): DecisionRequest => ({
     goal: { minimize, ...(budgetUsd !== undefined && { budgetNanoUsd: nanoUsd(budgetUsd) }), ...(deadlineAtMs !== undefined && { deadlineAtMs }) },
     nowMs,
     spentNanoUsd: 0,
@@ -78,7 +78,8 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
     program: {
       ...{ ...model, bufferCount: 0 },
       peakMemoryMib:
-        model.peakMemoryMib + laneStateBytes(compression, model.paramCount, mostLanes(job.training.lanes, job.allocation.minWorkers ?? 1)) / MIB,
+        model.peakMemoryMib +
+        laneStateBytes({ compression, localSteps }, model.paramCount, mostLanes(job.training.lanes, job.allocation.minWorkers ?? 1)) / MIB,
     },
     batchSize: job.training.batchSize,
     lanes: job.training.lanes,
@@ -93,8 +94,8 @@ export async function planJob(job: Job, where: PlanPlatform, tell: (line: string
     },
     prices,
     exchanges: options,
-    ...{ topology, ...(groups !== undefined && { groups }), ...(compression && { compression }) },
-    mostRoundSteps: mostRoundSteps({ stepsPerRound: job.allocation.stepsPerRound, compression, paramCount: model.paramCount }),
+    ...{ topology, ...(groups !== undefined && { groups }), ...(compression && { compression }), ...(localSteps && { localSteps }) },
+    mostRoundSteps: mostRoundSteps({ stepsPerRound: job.allocation.stepsPerRound, compression, localSteps, paramCount: model.paramCount }),
     ...{ phase: 'run', probesLeft: 0, forbidden: {}, seed: job.training.seed },
   });
   const lossless = requestFor(withMethod(job, undefined));

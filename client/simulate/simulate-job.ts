@@ -78,7 +78,7 @@ export async function simulateJob(job: Job, options: SimulateOptions, tell: (lin
         ...{ minMemoryMib: MIN_MEMORY_MIB, maxMemoryMib: MAX_MEMORY_MIB, concurrency: ACCOUNT_CONCURRENCY, totalCores: Infinity },
       },
       ...{ exchange, topology, compression, prices },
-      mostRoundSteps: mostRoundSteps({ stepsPerRound: job.allocation.stepsPerRound, compression, paramCount: model.paramCount }),
+      mostRoundSteps: mostRoundSteps({ ...job.synchronization, stepsPerRound: job.allocation.stepsPerRound, paramCount: model.paramCount }),
       probes: workers === undefined ? PROBES : 0,
     },
   });

@@ -78,7 +78,7 @@ export class LaneWork {
     for (let lane = start; lane < end; lane++) {
       await this.turn.lookForEnd(); // a lane of a large model may take seconds
       const vector = this.#sums.take();
-      await this.#shares.compute(step, lane, vector);
+      await this.#shares.compute(step, lane, { into: vector, moments: states?.moments(lane) });
       states?.select(lane, vector, this.#batches[lane]!);
       if (lane === end - 1) await listener.beforeLastLane();
       await handedOn;
@@ -91,7 +91,7 @@ export class LaneWork {
     await handedOn;
   }
 
-  /** Finds what the lanes hold back at a step, by going again through the steps since it was last known. */
+  /** Finds what the lanes keep at a step, by going again through the steps since it was last known. */
   async recall(wanted: number): Promise<boolean> {
     const { layout, meter } = this.turn;
     return this.#states.recall(wanted, async (step) => {
@@ -100,7 +100,7 @@ export class LaneWork {
       const vector = this.#sums.take();
       await meter.during('compute', async () => {
         for (const lane of lanesIn(layout.lanes)) {
-          await this.#shares.compute(step, lane, vector);
+          await this.#shares.compute(step, lane, { into: vector, moments: states.moments(lane) });
           states.select(lane, vector, this.#batches[lane]!);
         }
       });

@@ -1,8 +1,8 @@
 import type { Span } from '../../contracts/names';
-import { partsOf } from '../../contracts/synchronization';
+import { partsOf, type LocalSteps } from '../../contracts/synchronization';
 import { add } from '../../training/kernels';
 import { lanePartitions, lanePosition, laneSamples, microBatchesOf, noiseBits } from '../../training/lanes';
-import { LocalParams } from '../../training/local-steps';
+import { LocalParams, OptimizedParams, type LocalWalk, type WalkVectors } from '../../training/local-steps';
 import { hash32 } from '../../training/random';
 import type { Turn } from './turn';
 
@@ -30,10 +30,18 @@ export class LaneShares {
     this.#partitions = lanePartitions(dataSamples, turn.layout.plan.recipeBody.lanes);
   }
 
-  /** At the params in the workspace: sums over the lane's samples, or where its local steps lead, as many times as it has samples. */
-  compute(step: number, lane: number, into: Float32Array): Promise<void> {
+  /**
+   * At the params in the workspace: sums over the lane's samples, or where its local steps lead, as many times as it has samples.
+   * @param moments  of the lane's own optimiser, where it has one; changed in place
+   */
+  compute(
+    step: number,
+    lane: number,
+    { into, moments }: { readonly into: Float32Array; readonly moments?: Float32Array | undefined },
+  ): Promise<void> {
     const micros = this.#microBatches(step, lane);
-    return this.turn.plan.recipeBody.localSteps ? this.#localSteps(micros, into) : this.#sum(micros, into);
+    const { localSteps } = this.turn.plan.recipeBody;
+    return localSteps ? this.#localSteps(micros, into, this.#walkOf(localSteps, step, moments)) : this.#sum(micros, into);
   }
 
   /** The micro-batches' sums, added up in order. */
@@ -49,15 +57,22 @@ export class LaneShares {
     if (one !== into) memory.release(one);
   }
 
-  /** A step after every micro-batch, on a copy of the params: nothing of it is left when the lane is done. */
-  async #localSteps(micros: readonly MicroBatch[], into: Float32Array): Promise<void> {
-    const { layout, plan, workspace } = this.turn;
+  #walkOf(localSteps: LocalSteps, step: number, moments: Float32Array | undefined): (vectors: WalkVectors) => LocalWalk {
+    const { learningRate, optimizer, steps } = localSteps;
+    if (!optimizer) return (vectors) => new LocalParams(vectors, learningRate);
+    const { laneStateFrom = 0 } = this.turn.plan.recipeBody;
+    const firstStep = (step - laneStateFrom) * steps;
+    return (vectors) => new OptimizedParams(vectors, { optimizer: { ...optimizer, learningRate }, moments: moments!, firstStep });
+  }
+
+  /** A step after every micro-batch, on a copy of the params: nothing of the copy is left when the lane is done. */
+  async #localSteps(micros: readonly MicroBatch[], into: Float32Array, walk: (vectors: WalkVectors) => LocalWalk): Promise<void> {
+    const { layout, workspace } = this.turn;
     const { memory } = workspace;
     const { paramCount } = layout.program;
-    const { learningRate } = plan.recipeBody.localSteps!;
     const one = memory.floats(into.length);
     const values = memory.floats(paramCount);
-    const local = new LocalParams(workspace.params.values, values, into.subarray(0, paramCount), learningRate);
+    const local = walk({ start: workspace.params.values, values, change: into.subarray(0, paramCount) });
     const observed = into.subarray(paramCount).fill(0);
     for (const micro of micros) {
       await this.#run(micro, { params: values, newParams: true, into: one });

@@ -1,4 +1,4 @@
-import { keepsLaneStates } from '../../contracts/compression';
+import { keepsLaneStates } from '../../contracts/lane-state';
 import { LOSS_WEIGHT } from '../../contracts/loss';
 import { names, type RecipeId, type Span } from '../../contracts/names';
 import type { Program } from '../../contracts/program';
@@ -54,7 +54,7 @@ export class Layout {
     const own = { start: rangeBorders[worker]!, end: rangeBorders[worker + 1]! };
     this.own = own.end > own.start ? own : undefined;
     this.ownsExtra = worker === 0;
-    this.stateful = keepsLaneStates(plan.recipeBody.compression);
+    this.stateful = keepsLaneStates(plan.recipeBody);
     this.alone = laneBorders.length === 2 && !this.stateful;
     this.replicated = isReplicated(plan.topology);
     this.updatesExtra = this.ownsExtra || this.replicated;

@@ -7,7 +7,7 @@ import type { Workload } from './workload';
 /** What a step's traffic depends on besides the number of workers. */
 export type Exchanged = Pick<
   Workload,
-  'exchange' | 'shards' | 'topology' | 'groups' | 'compression' | 'lanes' | 'laneUnit' | 'paramCount' | 'bufferCount'
+  'exchange' | 'shards' | 'topology' | 'groups' | 'compression' | 'localSteps' | 'lanes' | 'laneUnit' | 'paramCount' | 'bufferCount'
 >;
 
 /** Latency of one exchange request and the store's own bandwidth. Source: rules, section 2; files: one step's barrier on tmpfs, about 1 ms. */
@@ -56,16 +56,18 @@ export interface SyncTraffic {
  * no decision of their own, but follow from the number of workers.
  */
 export function trafficOf(exchanged: Exchanged, atWorkers: number): SyncTraffic {
-  const { exchange, shards = 1, topology, groups, compression, lanes, paramCount, bufferCount } = exchanged;
+  const { exchange, shards = 1, topology, groups, compression, localSteps, lanes, paramCount, bufferCount } = exchanged;
   const laneUnit = Math.min(exchanged.laneUnit ?? 1, lanes); // an observation may be of a job with more lanes
   const workers = Math.min(atWorkers, lanes / laneUnit);
-  const key = [exchange, shards, topology, groups, JSON.stringify(compression), lanes, laneUnit, paramCount, bufferCount, workers].join(' ');
+  const key = [exchange, shards, topology, groups, JSON.stringify([compression, localSteps]), lanes, laneUnit, paramCount, bufferCount, workers].join(
+    ' ',
+  );
   const known = trafficKnown.get(key);
   if (known !== undefined) return known;
   const cut = cutOf({ topology, lanes, laneUnit, paramCount, workers });
   const within = (count: number | undefined) => {
     const density = densityOf(compression, Math.ceil(lanes / (count ?? workers)));
-    return summed({ topology, groups: count, cut, lanes, paramCount, bufferCount, slots: STATE_SLOTS, compression, density }, count);
+    return summed({ topology, groups: count, cut, lanes, paramCount, bufferCount, slots: STATE_SLOTS, compression, localSteps, density }, count);
   };
   const plain = within(groups);
   const isOpen = groups === undefined && topology === 'scatter-reduce' && exchange !== 'files' && workers >= GROUP_MIN_WORKERS;

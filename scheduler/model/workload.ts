@@ -3,7 +3,7 @@ import type { AllocationShape } from '../../contracts/allocation';
 import { mostLanes } from '../../contracts/cut';
 import type { ExchangeKind, ExchangeOption } from '../../contracts/exchange';
 import type { AllocationBounds, DecisionInput, Prices, Relative } from '../../contracts/scheduling';
-import type { Topology } from '../../contracts/synchronization';
+import type { LocalSteps, Topology } from '../../contracts/synchronization';
 import { BASE_MEMORY_MIB, BYTES_PER_PARAMETER, FLOPS_PER_MS, MAX_VCPUS, MIB_PER_VCPU, TRAINING_PER_FORWARD_FLOPS } from '../constants';
 import { median } from '../normal';
 import type { ComponentPrior } from './component';
@@ -35,6 +35,7 @@ export interface Workload {
   /** Fixed by the job; left out, the scheduler chooses. */
   readonly groups?: number | undefined;
   readonly compression?: Compression | undefined;
+  readonly localSteps?: LocalSteps | undefined;
 }
 
 export function workloadOf(input: DecisionInput): Workload {
@@ -53,6 +54,7 @@ export function workloadOf(input: DecisionInput): Workload {
     topology: input.topology,
     groups: input.groups,
     compression: input.compression,
+    localSteps: input.localSteps,
   };
 }
 

@@ -93,6 +93,12 @@ describe('a job file', () => {
       'InvalidSpec',
       /synchronization\.localSteps\.learningRate/,
     ],
+    [
+      'local steps of an optimiser that lanes keep no state for',
+      { synchronization: { localSteps: { steps: 2, learningRate: 0.1, optimizer: { kind: 'sgd' } } } },
+      'InvalidSpec',
+      /expected adamw; leave optimizer out for plain SGD.*\n.*synchronization\.localSteps\.optimizer\.kind/,
+    ],
     ['lanes that are no power of two', training({ lanes: 6 }), 'InvalidSpec', /power of two/],
     ['a negative budget', { goal: { budgetUsd: -1 } }, 'InvalidSpec', /more than 0.*\n.*goal\.budgetUsd/],
     [

@@ -86,6 +86,11 @@ const localSteps = (steps: number, learningRate: number, outer: RigOptions): Rig
   totalSteps: STEPS / steps,
 });
 
+const adamw = (steps: number, learningRate: number): RigOptions => ({
+  ...localSteps(steps, learningRate, averaging),
+  localSteps: { steps, learningRate, optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 } },
+});
+
 /** Accuracy may be so much lower, traffic must be at most this share. */
 const methods: [string, RigOptions, { tolerance: number; share: number }][] = [
   ['bf16', { compression: { kind: 'bf16' } }, { tolerance: 0.01, share: 0.8 }],
@@ -100,6 +105,7 @@ const methods: [string, RigOptions, { tolerance: number; share: number }][] = [
   ['4 local steps, averaged', localSteps(4, 0.5, averaging), { tolerance: 0.025, share: 0.85 / 4 }],
   ['8 local steps, averaged', localSteps(8, 0.5, averaging), { tolerance: 0.025, share: 0.85 / 8 }],
   ['8 local steps, DiLoCo', localSteps(8, 0.2, diloco), { tolerance: 0.02, share: 0.95 / 8 }],
+  ['8 local steps of AdamW, averaged', adamw(8, 0.02), { tolerance: 0.005, share: 0.85 / 8 }],
   ['8 local steps, DiLoCo, bf16', { ...localSteps(8, 0.2, diloco), compression: { kind: 'bf16' } }, { tolerance: 0.02, share: 0.7 / 8 }],
 ];
 

@@ -1,6 +1,7 @@
 /** @jest-environment ./test/support/native-arrays.ts */
 import type { Loss } from '../../contracts/loss';
 import type { Optimizer } from '../../contracts/optimizer';
+import type { LocalSteps } from '../../contracts/synchronization';
 import { floatsOf } from '../../functions/bytes';
 import { readProgram } from '../../functions/program';
 import { laneBatches, lanePartitions, laneSamples, microBatchesOf } from '../../training/lanes';
@@ -35,16 +36,19 @@ function gradientOf(params: Float64Array, samples: readonly Sample[], weights: r
   return { gradient, weight };
 }
 
+type Inner = (params: Float64Array, mean: Float64Array, at: { readonly lane: number; readonly part: number; readonly step: number }) => void;
+
 /** The lanes' differences from where they started, averaged by what their samples weigh. */
-function outerGradient(start: Float64Array, lanes: readonly Sample[][][], weights: readonly number[], learningRate: number): Float64Array {
+function outerGradient(start: Float64Array, lanes: readonly Sample[][][], options: { weights: readonly number[]; inner: Inner; step: number }) {
+  const { weights, inner, step } = options;
   const sum = new Float64Array(start.length);
   let total = 0;
-  for (const micros of lanes) {
+  for (const [lane, micros] of lanes.entries()) {
     const end = start.slice();
     let counted = 0;
-    for (const samples of micros) {
+    for (const [part, samples] of micros.entries()) {
       const { gradient, weight } = gradientOf(end, samples, weights);
-      if (weight > 0) gradient.forEach((g, i) => (end[i]! -= (learningRate * g) / weight));
+      if (weight > 0) inner(end, gradient.map((g) => g / weight), { lane, part, step }); // prettier-ignore
       counted += weight;
     }
     end.forEach((value, i) => (sum[i]! += counted * (start[i]! - value)));
@@ -53,14 +57,43 @@ function outerGradient(start: Float64Array, lanes: readonly Sample[][][], weight
   return sum.map((value) => value / total);
 }
 
+/** Loshchilov and Hutter 2019; each lane has moments of its own, and all of a lane's steps count. */
+function adamW(steps: number, settings: { rate: number; beta1: number; beta2: number; epsilon: number; weightDecay: number }): Inner {
+  const { rate, beta1, beta2, epsilon, weightDecay } = settings;
+  const moments: Record<number, { m: Float64Array; v: Float64Array }> = {};
+  return (params, mean, { lane, part, step }) => {
+    const { m, v } = (moments[lane] ??= { m: new Float64Array(params.length), v: new Float64Array(params.length) });
+    const t = step * steps + part + 1;
+    mean.forEach((g, i) => {
+      m[i] = beta1 * m[i]! + (1 - beta1) * g;
+      v[i] = beta2 * v[i]! + (1 - beta2) * g * g;
+      params[i]! *= 1 - rate * weightDecay;
+      params[i]! -= (rate * (m[i]! / (1 - beta1 ** t))) / (Math.sqrt(v[i]! / (1 - beta2 ** t)) + epsilon);
+    });
+  };
+}
+const sgdAt =
+  (rate: number): Inner =>
+  (params, mean) =>
+    mean.forEach((g, i) => (params[i]! -= rate * g));
+
 describe('three local steps on micro-batches of two samples and of one', () => {
-  const cases: [string, Loss, number[]][] = [
-    ['a mean over samples', 'softmax-cross-entropy', [1, 1, 1, 1]],
-    // A third of the micro-batches have nothing that counts.
-    ['a weighted mean', { kind: 'softmax-cross-entropy', classWeights: [0, 2, 1, 0.5], labelSmoothing: 0 }, [0, 2, 1, 0.5]],
+  const even = [1, 1, 1, 1];
+  const uneven = [0, 2, 1, 0.5];
+  // A third of the micro-batches have nothing that counts.
+  const weighted: Loss = { kind: 'softmax-cross-entropy', classWeights: uneven, labelSmoothing: 0 };
+  const adam = { beta1: 0.8, beta2: 0.95, epsilon: 1e-4, weightDecay: 0.1 };
+  const plainSgd = { steps: 3, learningRate: 0.2 };
+  const adamw = { steps: 3, learningRate: 0.05, optimizer: { kind: 'adamw', ...adam } } as const;
+  const innerAdam = () => adamW(3, { rate: 0.05, ...adam });
+  const cases: [string, Loss, number[], LocalSteps, () => Inner][] = [
+    ['of SGD, under a mean over samples', 'softmax-cross-entropy', even, plainSgd, () => sgdAt(0.2)],
+    ['of SGD, under a weighted mean', weighted, uneven, plainSgd, () => sgdAt(0.2)],
+    ['of AdamW, under a mean over samples', 'softmax-cross-entropy', even, adamw, innerAdam],
+    ['of AdamW, under a weighted mean', weighted, uneven, adamw, innerAdam],
   ];
-  it.each(cases)('come to what a float64 loop comes to, under %s, with DiLoCo’s outer optimiser', async (_, loss, weights) => {
-    const localSteps = { steps: 3, learningRate: 0.2 };
+  it.each(cases)('%s come to what a float64 loop comes to, with DiLoCo’s outer optimiser', async (_, loss, weights, localSteps, innerOf) => {
+    const inner = innerOf();
     const [learningRate, momentum] = [0.7, 0.9];
     const optimizer: Optimizer = { kind: 'sgd', learningRate, momentum, nesterov: true, weightDecay: 0 };
     const rig = await Rig.open({ layers: [{ dense: classes }], loss, localSteps, optimizer });
@@ -76,13 +109,14 @@ describe('three local steps on micro-batches of two samples and of one', () => {
         const share = [...laneSamples({ seed: SEED, lane, partition: partitions[lane]!, batch, position: step * batch })].map((i) => all[i]!);
         return microBatchesOf(batch, localSteps.steps).map((size) => share.splice(0, size));
       });
-      outerGradient(params, drawn, weights, localSteps.learningRate).forEach((g, i) => {
+      outerGradient(params, drawn, { weights, inner, step }).forEach((g, i) => {
         velocity[i] = momentum * velocity[i]! + g;
         params[i]! -= learningRate * (g + momentum * velocity[i]!);
       });
     }
     const track = rig.track('local');
-    await track.round({ workers: 3, steps: STEPS });
+    await track.round({ workers: 3, steps: 1 });
+    await track.round({ workers: 2, steps: STEPS - 1 });
     const got = (await track.weights()).params;
     await rig.close();
     expect(largestDifference(params, initial)).toBeGreaterThan(0.1);

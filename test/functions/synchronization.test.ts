@@ -33,6 +33,11 @@ const jobs: Record<string, RigOptions> = {
     optimizer: { kind: 'sgd', learningRate: 0.7, momentum: 0.9, nesterov: true, weightDecay: 0 },
     clipNorm: 0.3,
   },
+  "local steps of AdamW, whose moments are the lanes', and whose differences are sparse": {
+    localSteps: { steps: 2, learningRate: 0.01, optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1 } },
+    compression: { kind: 'top-k', density: 0.1 },
+    loss: { kind: 'softmax-cross-entropy', classWeights: [0.5, 3, 1, 0], labelSmoothing: 0.1 },
+  },
   'local steps whose differences are sparse': { localSteps: { steps: 2, learningRate: 0.1 }, compression: { kind: 'top-k', density: 0.1 } },
 };
 
@@ -104,7 +109,7 @@ describe.each(Object.entries(jobs))('with %s', (_, options) => {
     const world = watchedWorld(rig, async () => {
       const live = (await rig.exchange.list(names.track({ run: 'run', track: track.name }))).sort();
       if (seen === 13 || seen === 27) await rig.exchange.delete(live);
-      else if (seen % 5 === 4 && seen < 60) await rig.exchange.delete([live[(seen * 7) % live.length]!]);
+      else if (live.length > 0 && seen % 5 === 4 && seen < 60) await rig.exchange.delete([live[(seen * 7) % live.length]!]);
       seen++;
     });
     await track.round({ workers: 2, steps: STEPS, invocation: () => ({ world }) });
