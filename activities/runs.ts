@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { canonicalJson } from '../contracts/canonical-json';
+import { checkBatches } from '../contracts/check-batches';
 import { SmltError } from '../contracts/errors';
 import { Job } from '../contracts/job';
 import type { Ledger } from '../contracts/money';
 import { names, checkRunId } from '../contracts/names';
 import { changeRecord, RunRecord, type RecordChange } from '../contracts/pipeline';
 import { durationMs, nanoUsd } from '../contracts/units';
+import { checkSearch } from '../scheduler';
 import { sha256Hex } from '../storage/digest';
 import type { EngineDependencies } from './dependencies';
 import { exchangeOptions } from './exchanges';
@@ -35,6 +37,8 @@ export function createRunActivities(engine: EngineDependencies) {
       checkRunId(run);
       checkAllocation(job);
       exchangeOptions(engine, job); // refuses what is not there
+      checkSearch(job);
+      checkBatches(job.training, (await engine.readDataSet(job.data.train)).samples);
       const first = names.spec(run, 0);
       const mine = { formatVersion: 1, job, startedAtMs: nowMs, deadlineAtMs: deadlineOf(job, nowMs) } as const;
       if (mine.deadlineAtMs !== null && mine.deadlineAtMs <= nowMs && !resume)

@@ -1,9 +1,10 @@
 import { totalStepsOf } from '../contracts/batch-size';
 import type { DataSetManifest } from '../contracts/data-set';
+import { checkBatches } from '../contracts/check-batches';
 import { SmltError, type ErrorCode } from '../contracts/errors';
 import type { Job } from '../contracts/job';
 import { settingsOf } from '../contracts/loss';
-import { durationMs } from '../contracts/units';
+import { checkSearch } from '../scheduler';
 import { metricsFor } from '../training/metrics';
 import { readManifest, readShard } from './data-sets';
 import { checkModel } from './check-model';
@@ -36,6 +37,7 @@ export async function checkJob(job: Job, nowMs = Date.now(), tell: (line: string
     }
   };
   await attempt(() => checkGoal(job, nowMs));
+  await attempt(() => checkSearch(job));
   const dataSets: Partial<Record<Split, DataSetManifest>> = {};
   for (const split of ['train', 'validation', 'test'] as const) {
     const uri = job.data[split];
@@ -80,11 +82,8 @@ async function checkData(uri: string, manifest: DataSetManifest): Promise<DataSe
 function checkGoal({ goal }: Job, nowMs: number): void {
   const { deadline } = goal;
   if (deadline === undefined) return;
-  const instant = /^\d{4}-/.test(deadline);
-  if (instant && Date.parse(deadline) <= nowMs)
+  if (/^\d{4}-/.test(deadline) && Date.parse(deadline) <= nowMs)
     throw new SmltError('InvalidSpec', `goal.deadline: ${deadline} is before now (${new Date(nowMs).toISOString()}); expected a later instant, or a duration such as 10m`); // prettier-ignore
-  if (!instant && durationMs(deadline) <= 0)
-    throw new SmltError('InvalidSpec', `goal.deadline: ${deadline} is no time at all; expected more than 0s`);
 }
 
 function checkSplits(job: Job, dataSets: Partial<Record<Split, DataSetManifest>>): void {
@@ -97,8 +96,7 @@ function checkSplits(job: Job, dataSets: Partial<Record<Split, DataSetManifest>>
     if (other && shapeOf(other) !== shapeOf(train))
       throw new SmltError('BadData', `data.${split} has ${shapeOf(other)}, and data.train has ${shapeOf(train)}: expected the same; pack them the same way`); // prettier-ignore
   }
-  if (train.samples < job.training.lanes)
-    throw new SmltError('InvalidSpec', `training.lanes: ${job.training.lanes} lanes need at least one sample each, and data.train has ${train.samples}; lower lanes`); // prettier-ignore
+  checkBatches(job.training, train.samples);
   if (job.tune && !job.data.validation)
     throw new SmltError('InvalidSpec', 'data.validation: tuning compares trials on it; add a validation set, or leave `tune` out');
   const required = Object.keys(job.evaluate?.require ?? {});

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Duration, Instant } from './units';
+import { Duration, durationMs, Instant } from './units';
 
 const MS_PER_HOUR = 3_600_000;
 const NANO_USD_PER_USD = 1e9;
@@ -14,11 +14,17 @@ export const Minimize = z.union(
 );
 export type Minimize = z.output<typeof Minimize>;
 
+/** Money is counted in nano-dollars. */
+export const BudgetUsd = z.number().min(1e-9, 'expected more than 0, at least a nano-dollar; leave it out for no budget');
+
 /** What a person asks for: cost is minimised when there is a deadline, else time, unless said otherwise. */
 export const Goal = z.strictObject({
   minimize: Minimize.optional(),
-  budgetUsd: z.number().positive('expected more than 0; leave it out for no budget').optional(),
-  deadline: z.union([Duration, Instant], 'expected a duration such as 10m, or an instant such as 2027-01-31T18:00:00Z').optional(),
+  budgetUsd: BudgetUsd.optional(),
+  deadline: z
+    .union([Duration, Instant], 'expected a duration such as 10m, or an instant such as 2027-01-31T18:00:00Z')
+    .refine((deadline) => /^\d{4}-/.test(deadline) || durationMs(deadline) > 0, 'this is no time at all; expected more than 0s')
+    .optional(),
 });
 export type Goal = z.output<typeof Goal>;
 

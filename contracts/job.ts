@@ -76,10 +76,13 @@ const SEARCHED = /^(training|synchronization\.(compression|localSteps))\..|^sync
 
 export const Tune = z.strictObject({
   trials: z.int().min(1).max(1000),
-  parameters: z.record(
-    z.string().regex(SEARCHED, 'expected a path under training., synchronization.compression, .microBatches or .localSteps'),
-    SearchRange,
-  ),
+  parameters: z
+    .record(z.string(), SearchRange)
+    .refine((parameters) => Object.keys(parameters).length > 0, 'expected at least one parameter to search')
+    .superRefine((parameters, context) => {
+      const message = 'expected a path under training., synchronization.compression, .microBatches or .localSteps';
+      for (const path of Object.keys(parameters)) if (!SEARCHED.test(path)) context.addIssue({ code: 'custom', path: [path], message });
+    }),
   metric: ValidationMetric.default('validation.loss'),
   sampler: z.enum(['tpe', 'random']).default('tpe'),
   parallelism: z.int().min(1).max(64).default(2),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PrepareAnswer, WeightsReference } from './functions';
-import { Goal, Minimize } from './goal';
+import { BudgetUsd, Goal, Minimize } from './goal';
 import { Metrics } from './metrics';
 import { Bill, Grant, Ledger, Stage } from './money';
 import { Allocation } from './round';
@@ -215,7 +215,7 @@ const KEPT_JOURNAL = 500;
 /** What `setGoal` takes: the fields that change; a null lifts a limit. */
 export const GoalChange = z.strictObject({
   minimize: Minimize.optional(),
-  budgetUsd: z.number().positive().nullable().optional(),
+  budgetUsd: BudgetUsd.nullable().optional(),
   deadline: Goal.shape.deadline.nullable(),
 });
 export type GoalChange = z.output<typeof GoalChange>;

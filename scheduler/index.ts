@@ -5,6 +5,7 @@ export { describeMicroProbe, planMicroProbe, type MicroProbePlan } from './micro
 export { DecisionInput, Decision, Observation, ResolvedGoal } from '../contracts/scheduling';
 export { suggestTrial, type PastTrial, type TrialRequest } from './tune/sampler';
 export { medianPrune, type Rung } from './tune/prune';
+export { checkSearch } from './tune/check-search';
 export { withParameters, type ParameterValue, type ParameterValues } from './tune/space';
 export { createOptimizer, type Optimizer, type OptimizerOptions, type Suggestion, type TimeModel } from './optimizer/optimizer';
 export { OptimizerGoal } from './optimizer/goal';

@@ -47,6 +47,7 @@ async function check(changes: Changes, text = JSON.stringify({ ...good, ...chang
   writeFileSync(path, text);
   return checkJob(await readJobFile(path), Date.UTC(2026, 0, 1));
 }
+const tune = (parameters: Changes): Changes => ({ tune: { trials: 2, parameters } });
 const training = (changes: Changes): Changes => ({ training: { ...good.training, ...changes } });
 
 describe('a job file', () => {
@@ -119,6 +120,75 @@ describe('a job file', () => {
     ['tuning without a validation set', { data: { train: 'data/train' }, tune: { trials: 2, parameters: { 'training.seed': { integer: [1, 9] } } } }, 'InvalidSpec', /data\.validation/], // prettier-ignore
     ['a requirement without a test set', { evaluate: { require: { accuracy: 0.9 } } }, 'InvalidSpec', /data\.test/],
     ['more lanes than samples', training({ batchSize: 128, lanes: 128 }), 'InvalidSpec', /128 lanes.*64/],
+    [
+      'a batch larger than the data',
+      training({ batchSize: 65 }),
+      'InvalidSpec',
+      /training\.batchSize: a batch of 65 would hold samples twice.*64; expected at most 64/,
+    ],
+    [
+      'a later batch larger than the data',
+      training({ batchSchedule: [{ fromStep: 1, batchSize: 128 }] }),
+      'InvalidSpec',
+      /training\.batchSchedule\.0\.batchSize: a batch of 128/,
+    ],
+    [
+      'a batch size that never comes',
+      training({ batchSchedule: [{ fromStep: 9, batchSize: 64 }] }),
+      'InvalidSpec',
+      /fromStep: step 9 never comes, since the job has 2 steps/,
+    ],
+    ['a budget of zero', { goal: { budgetUsd: 0 } }, 'InvalidSpec', /more than 0.*\n.*goal\.budgetUsd/],
+    ['a budget that rounds to zero', { goal: { budgetUsd: 1e-12 } }, 'InvalidSpec', /a nano-dollar.*\n.*goal\.budgetUsd/],
+    ['a deadline of zero', { goal: { deadline: '0s' } }, 'InvalidSpec', /no time at all.*\n.*goal\.deadline/],
+    [
+      'more workers at least than at most',
+      { allocation: { minWorkers: 4, maxWorkers: 2 } },
+      'InvalidSpec',
+      /at most maxWorkers.*\n.*allocation\.minWorkers/,
+    ],
+    ['no steps a round', { allocation: { stepsPerRound: 0 } }, 'InvalidSpec', /allocation\.stepsPerRound/],
+    [
+      'an unknown metric to train for',
+      training({ until: { metric: 'validation.beauty', value: 1 } }),
+      'InvalidSpec',
+      /validation\. and one of.*\n.*training\.until\.metric/,
+    ],
+    [
+      'a metric that the model does not have',
+      training({ earlyStopping: { metric: 'validation.r2' } }),
+      'InvalidSpec',
+      /r2 is no measure of softmax-cross-entropy/,
+    ],
+    ['a target that no model reaches', training({ until: { metric: 'validation.accuracy', value: 90 } }), 'InvalidSpec', /training\.until\.value/],
+    ['validations that nothing asks for', training({ validateEverySteps: 2 }), 'InvalidSpec', /nothing asks for validations/],
+    ['a search for nothing', tune({}), 'InvalidSpec', /at least one parameter.*\n.*tune\.parameters/],
+    ['an empty range', tune({ 'training.seed': { integer: [4, 4] } }), 'InvalidSpec', /low below high|\[low, high\]/],
+    ['a search outside training', tune({ 'allocation.maxWorkers': { integer: [1, 4] } }), 'InvalidSpec', /expected a path under training/],
+    [
+      'a search of what is not there',
+      tune({ 'training.optimiser.learningRate': { uniform: [0.1, 0.2] } }),
+      'InvalidSpec',
+      /the job has nothing at training\.optimiser\.learningRate/,
+    ],
+    [
+      'a search of values that no job may have',
+      tune({ 'training.optimizer.learningRate': { uniform: [-1, 1] } }),
+      'InvalidSpec',
+      /training\.optimizer\.learningRate may become -1, and then the job is not valid/,
+    ],
+    [
+      'a search of lanes that batches cannot fill',
+      tune({ 'training.lanes': { choice: [8, 64] } }),
+      'InvalidSpec',
+      /training\.lanes may become 64.*\n.*at least one sample a lane/,
+    ],
+    [
+      'a search of an unknown compression',
+      tune({ 'synchronization.compression.kind': { choice: ['none', 'zip'] } }),
+      'InvalidSpec',
+      /kind may become "zip"/,
+    ],
   ];
   it.each(refused)('is refused for %s', async (_name, changes, code, words) => {
     await expect(check(changes)).rejects.toMatchObject({ name: 'SmltError', code, message: expect.stringMatching(words) });
