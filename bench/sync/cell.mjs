@@ -15,15 +15,17 @@ const START_SECONDS_PER_WORKER = 0.15;
 
 /** Rounds until code is compiled and memory is there: a run has hundreds of steps. V8 compiles what is used for some 200. */
 const warmUpOf = (mb) => (mb > 10 ? 4 : mb > 1 ? 60 : 200);
-/** A busy machine has fewer of them. */
+/** Of one system: a busy machine has fewer rounds of it, and so has a cell that is short of time. */
 const WARM_UP_MS = 6_000;
+const LEAST_WARM_UP_MS = 1_500;
+const WARM_UP_SHARE = 0.3;
 const secondsOfRound = (workers, systems) =>
   systems.reduce((sum, { moved }) => sum + moved / BYTES_PER_SECOND + workers * ROUND_SECONDS_PER_WORKER, 0);
 
 /** Seconds of as few rounds as a cell may have, on an idle machine of two cores. */
 export const leastSeconds = ({ workers, mb, systems }) =>
   systems.length * (workers * START_SECONDS_PER_WORKER) +
-  Math.min((systems.length * WARM_UP_MS) / 1_000, warmUpOf(mb) * secondsOfRound(workers, systems)) +
+  Math.min((systems.length * LEAST_WARM_UP_MS) / 1_000, warmUpOf(mb) * secondsOfRound(workers, systems)) +
   LEAST_ROUNDS * secondsOfRound(workers, systems);
 
 /**
@@ -35,6 +37,7 @@ export const leastSeconds = ({ workers, mb, systems }) =>
  */
 export async function measureCell({ workers, mb, systems }, { serverOf, budgetSeconds, rounds, scale, progress }) {
   const startMs = performance.now();
+  const warmUpMs = Math.min(WARM_UP_MS, Math.max(LEAST_WARM_UP_MS, (WARM_UP_SHARE * 1_000 * budgetSeconds) / systems.length));
   const seconds = () => (performance.now() - startMs) / 1_000;
   const live = systems.reduce((sum, { memory }) => sum + memory, 0) <= MEMORY_SHARE * freemem();
   const perTurn = live ? 1 : Math.min(LEAST_ROUNDS, rounds ?? LEAST_ROUNDS);
@@ -44,7 +47,7 @@ export async function measureCell({ workers, mb, systems }, { serverOf, budgetSe
   const begin = async (system) => {
     const team = await startTeam(workers, system.commandOf);
     const beganMs = performance.now();
-    for (let round = 0; round < warmUpOf(mb) && (round === 0 || performance.now() - beganMs < WARM_UP_MS); round++)
+    for (let round = 0; round < warmUpOf(mb) && (round === 0 || performance.now() - beganMs < warmUpMs); round++)
       await play(system, team, serverOf[system.store]);
     return team;
   };
