@@ -50,7 +50,7 @@ export function simulateCommand(): Command {
     .option('--json', 'print one JSON document instead of text')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ smlt simulate job.json --deadline 30m --faults crashesPerHour=2,stragglers=0.02\n  $ smlt simulate job.json --workers 1000 --exchange s3 --slower 10m:1.5 --svg run.svg',
+      '\nExamples:\n  $ smlt simulate job.json --deadline 30m --faults crashesPerHour=2,stragglers=0.02\n  $ smlt simulate job.json --workers 16 --exchange s3 --slower 10m:1.5 --svg run.svg',
     )
     .action(async (path: string, options: SimulateCommandOptions) => {
       const faults = parseFaults(options.faults);

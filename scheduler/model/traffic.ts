@@ -2,7 +2,7 @@ import { cutOf } from '../../contracts/cut';
 import type { ExchangeKind } from '../../contracts/exchange';
 import { barriersOf, stepTraffic, valueTraffic, type StepShape } from '../../contracts/step-traffic';
 import { WORKER_BYTES_PER_MS } from '../constants';
-import type { Workload } from './workload';
+import type { Workload } from './step-workload';
 
 /** What a step's traffic depends on besides the number of workers. */
 export type Exchanged = Pick<

@@ -1,42 +1,13 @@
-import type { Compression } from '../../contracts/compression';
-import type { AllocationShape } from '../../contracts/allocation';
 import { mostLanes } from '../../contracts/cut';
-import type { ExchangeKind, ExchangeOption } from '../../contracts/exchange';
 import type { AllocationBounds, DecisionInput, Prices, Relative } from '../../contracts/scheduling';
-import type { LocalSteps, Topology } from '../../contracts/synchronization';
 import { BASE_MEMORY_MIB, BYTES_PER_PARAMETER, FLOPS_PER_MS, MAX_VCPUS, MIB_PER_VCPU, TRAINING_PER_FORWARD_FLOPS } from '../constants';
 import { median } from '../normal';
 import type { ComponentPrior } from './component';
 import { parallelShareOf } from './threads';
+import type { Shape, Workload } from './step-workload';
 import { SYNC_WEIGHTS, syncTerms, trafficOf } from './traffic';
 
-/** The part of an allocation that sets a step's time. */
-export type Shape = AllocationShape;
-/** What one step is made of, whoever runs it. */
-export interface Workload {
-  readonly paramCount: number;
-  readonly bufferCount: number;
-  readonly batchSize: number;
-  readonly lanes: number;
-  /** Of the allocation that is asked about. */
-  readonly laneUnit?: number | undefined;
-  /** One sample, forward and backward, on one vCPU: the prior's guess. */
-  readonly sampleMs: number;
-  /** Share of the compute that more than one vCPU speeds up. */
-  readonly parallelShare: number;
-  readonly totalCores: number;
-  /** What an allocation that names no exchange goes over. */
-  readonly exchange: ExchangeKind;
-  /** Those that allocations name. */
-  readonly exchanges?: readonly ExchangeOption[] | undefined;
-  /** Servers of the exchange. */
-  readonly shards?: number | undefined;
-  readonly topology: Topology;
-  /** Fixed by the job; left out, the scheduler chooses. */
-  readonly groups?: number | undefined;
-  readonly compression?: Compression | undefined;
-  readonly localSteps?: LocalSteps | undefined;
-}
+export type { Shape, Workload } from './step-workload';
 
 export function workloadOf(input: DecisionInput): Workload {
   const { program, batchSize, lanes, bounds, exchange } = input;

@@ -1,7 +1,7 @@
 import { LEAST_NOISE, NOISE_MARGIN } from '../constants';
 import { gaussianProcess, type Process, type ProcessPoint } from '../model/matern';
 import { nnls } from '../model/nnls';
-import type { Surface, SurfacePoint } from './surface';
+import type { Surface, SurfacePoint } from './surface-point';
 
 /** The scaling law alone is believed this little; every coefficient may be far from its share. */
 const WEAK_RELATIVE_SD = 2;

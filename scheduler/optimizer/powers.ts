@@ -1,7 +1,7 @@
 import { LEAST_NOISE, NOISE_MARGIN } from '../constants';
 import { cholesky, forwardSolve, solve } from '../model/cholesky';
 import { distanceBetween, matern52 } from '../model/matern';
-import type { Surface, SurfacePlace, SurfacePoint } from './surface';
+import type { Surface, SurfacePlace, SurfacePoint } from './surface-point';
 
 /** ln t = c + a ln x + b (ln x)² for each x by which time may scale: on the whole it falls, ever more slowly, and may rise in the end. */
 const SLOPE = { mean: -0.6, sd: 0.8 };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { SmltError } from '../../contracts/errors';
 import { parseWith } from '../../contracts/job';
-import type { SurfacePlace } from './surface';
+import type { SurfacePlace } from './surface-point';
 
 const Value = z.union([z.number(), z.string()]);
 export const Setting = z.record(z.string(), Value);

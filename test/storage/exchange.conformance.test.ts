@@ -5,6 +5,7 @@ import type { Exchange, Taker, Taking } from '../../storage/exchange';
 import { exchangeFrames } from '../../storage/frame';
 import { exchanges, openExchange } from '../../storage/index';
 import { compileProgram, killChild, nextMessage, startChild } from '../support/child';
+import { within } from '../support/within';
 import { exchangePlaces, type Place } from './places';
 
 const filled = (byte: number, bytes = 1_000) => new Uint8Array(bytes).fill(byte);
@@ -163,9 +164,9 @@ describe.each(Object.keys({ ...exchanges, ...exchangePlaces }))('exchanges', (sc
       await exchange.putValue(params(1), [filled(1)]);
       expect(await exchange.waitFor([params(2), params(1), params(3)], { timeoutMs: 0 })).toEqual([params(2), params(3)]);
       const startMs = performance.now();
-      expect(await exchange.waitFor([params(2), params(1), partial(1, 1)], { timeoutMs: 80 })).toEqual([params(2), partial(1, 1)]);
+      const timed = exchange.waitFor([params(2), params(1), partial(1, 1)], { timeoutMs: 80 });
+      expect(await within(1_000, timed)).toEqual([params(2), partial(1, 1)]);
       expect(performance.now() - startMs).toBeGreaterThan(75);
-      expect(performance.now() - startMs).toBeLessThan(1_000);
       expect(await exchange.waitFor([], { timeoutMs: 80 })).toEqual([]);
     });
 
@@ -183,10 +184,8 @@ describe.each(Object.keys({ ...exchanges, ...exchangePlaces }))('exchanges', (sc
     it('ends at once when what is there already is enough for its caller', async () => {
       await exchange.putValue(params(1), [filled(1)]);
       const enough = new AbortController();
-      const beganAtMs = performance.now();
       const waiting = exchange.waitFor([params(1), params(2)], { timeoutMs: 10_000, signal: enough.signal }, () => enough.abort(new Error('enough')));
-      await expect(waiting).rejects.toThrow('enough');
-      expect(performance.now() - beganAtMs).toBeLessThan(5_000);
+      await expect(within(5_000, waiting)).rejects.toThrow('enough');
     });
 
     it('hands an error of onArrival to whoever waits', async () => {
