@@ -76,6 +76,55 @@ testServer.describe('stages in virtual time', (serverPath) => {
     });
   });
 
+  it('begins a second run of a program with what the first has seen, and takes no micro-probe for it', async () => {
+    await engine.inWorld({ model: createModel({ stepMs: dividedWork(256 * 40), gradientMs: 40 }) }, async ({ run, platform }) => {
+      const job = jobOf({ allocation: { maxWorkers: 8, memoryMib: 1_769 } }, { steps: 20_000 });
+      await run<TrackResult>('profile', 'first', { job });
+      const before = platform.bills.length;
+      const { journal, bill } = await run<TrackResult>('profile', 'second', { job });
+      expect(journal[0]!.reason).toMatch(
+        /by what an earlier run of this program saw.*No micro-probe: an earlier run of this program has been seen here/,
+      );
+      expect(chargedOf([bill])).toEqual(sumOf(platform.bills.slice(before)));
+    });
+  });
+
+  it('ends at its target, long before its last step', async () => {
+    const until = { metric: 'validation.accuracy', value: 0.75 };
+    await engine.inWorld({ model: createModel({ stepMs: () => MINUTE }) }, async ({ run, platform }) => {
+      const result = await run<TrackResult>('train', 'until', { job: jobOf({}, { steps: 500, until, validateEverySteps: 10 }) });
+      // 1 - 0.9 / (1 + step / 20) is 0.75 at step 52.
+      expect(result).toMatchObject({ outcome: 'completed', step: 60, reason: expect.stringMatching(/accuracy/) });
+      expect(chargedOf([result.bill])).toEqual(sumOf(platform.bills));
+    });
+  });
+
+  it('stops early where the loss rises, with the weights of its best validation', async () => {
+    const earlyStopping = { metric: 'validation.loss', patience: 2 };
+    const lossAt = (step: number) => 1 + Math.abs(step - 60) / 100;
+    await engine.inWorld({ model: createModel({ stepMs: () => MINUTE, lossAt }) }, async ({ run, store }) => {
+      const result = await run<TrackResult>('train', 'early', { job: jobOf({}, { steps: 500, earlyStopping, validateEverySteps: 10 }) });
+      expect(result).toMatchObject({ outcome: 'completed', step: 80 });
+      const { track, round } = result.weights!;
+      const manifest = JSON.parse(Buffer.from(await store.get(`runs/early/${track}/rounds/${round}/manifest`)).toString()) as { step: number };
+      expect(manifest.step).toBe(60);
+    });
+  });
+
+  it('never again tries a shape whose first step meets the function time limit, nor a smaller one', async () => {
+    const stepMs = ({ workers }: { workers: number }) => (workers < 4 ? 20 : 2) * MINUTE;
+    await engine.inWorld({ model: createModel({ stepMs, forwardFlopsPerSample: 1e6 }) }, async ({ run, platform }) => {
+      const job = jobOf({ allocation: { maxWorkers: 8, memoryMib: 1_769 }, goal: { minimize: 'cost' } }, { steps: 20 });
+      const result = await run<TrackResult>('train', 'slow', { job });
+      expect(result).toMatchObject({ outcome: 'completed', step: 20 });
+      const tried = result.journal.map(({ allocation }) => allocation.workers);
+      expect(tried[0]).toBeLessThan(4);
+      for (const [i, workers] of tried.entries()) for (const earlier of tried.slice(0, i)) if (earlier < 4) expect(workers).toBeGreaterThan(earlier);
+      expect(platform.bills.some(({ kind }) => kind === 'timedOut')).toBe(true);
+      expect(chargedOf([result.bill])).toEqual(sumOf(platform.bills));
+    });
+  });
+
   it('waits out a platform that is down for two minutes of every twenty, for hours', async () => {
     let refused = 0;
     const refuses = (_role: string, nowMs: number) => nowMs % (20 * MINUTE) < 2 * MINUTE && ++refused > 0;
