@@ -2,7 +2,7 @@ import { mostLanes } from '../../contracts/cut';
 import type { AllocationBounds, DecisionInput, Prices, Relative } from '../../contracts/scheduling';
 import { BASE_MEMORY_MIB, BYTES_PER_PARAMETER, FLOPS_PER_MS, MAX_VCPUS, MIB_PER_VCPU, TRAINING_PER_FORWARD_FLOPS } from '../constants';
 import { median } from '../normal';
-import type { ComponentPrior } from './component';
+import type { ComponentPrior, ComponentSample } from './component';
 import { parallelShareOf } from './threads';
 import type { Shape, Workload } from './step-workload';
 import { SYNC_WEIGHTS, syncTerms, trafficOf } from './traffic';
@@ -123,8 +123,12 @@ export function syncFeatures(workload: Workload, shape: Shape): number[] {
   return syncTerms(over(workload, shape), shape.workers, Math.min(1, Math.sqrt(vcpusOf(shape, workload.totalCores))));
 }
 export const syncPrior: ComponentPrior = { theta: SYNC_WEIGHTS, relativeSd: [0.3, 1.5, 0.5, 1, 3] };
-/** The same for an exchange so far slower than expected that the prior would outvote whatever was measured of it. */
-export function syncPriorFor(measured: readonly { features: readonly number[]; valueMs: number }[]): ComponentPrior {
+/**
+ * The same for an exchange so far slower than expected that the prior would outvote whatever was measured of it. What is
+ * negligible beside its step says nothing here: a lone worker's few ms may be many times those expected.
+ */
+export function syncPriorFor(samples: readonly Pick<ComponentSample, 'features' | 'valueMs' | 'floorMs'>[]): ComponentPrior {
+  const measured = samples.filter(({ valueMs, floorMs }) => valueMs > floorMs);
   const guessMs = (features: readonly number[]) => features.reduce((sum, phi, j) => sum + SYNC_WEIGHTS[j]! * phi, 0);
   const scale = median(measured.map(({ features, valueMs }) => valueMs / guessMs(features)));
   return scale > FAR_SLOWER ? { ...syncPrior, theta: SYNC_WEIGHTS.map((weight) => scale * weight) } : syncPrior;
