@@ -5,20 +5,21 @@ import {
   ACCEPT_Z,
   INCUMBENT_FEASIBILITY,
   LEAST_VIOLATION_SLACK,
-  LIMIT_SHARE,
   MAX_GAIN_SWITCHES,
   MAX_SWITCHES,
   RESCUE_FACTOR,
   STAY_FEASIBILITY,
+  SWITCH_FEASIBILITY,
   SWITCH_FEASIBILITY_GAIN,
   SWITCH_GAIN_RISE,
   SWITCH_GAIN_SDS,
   SWITCH_MIN_GAIN,
+  SWITCH_MIN_GAIN_OF_ALL,
   TIE,
 } from './constants';
 import { gainOfLook } from './gain';
 import { Z80, Z95 } from './normal';
-import { planGoalOf, violationOf, type Plan } from './plan';
+import { limitShareOf, planGoalOf, violationOf, type Plan } from './plan';
 
 const other = (plan: Plan, minimize: Minimize) => (minimize === 'time' ? plan.prediction.remainingNanoUsd.p50 : plan.prediction.remainingMs.p50);
 
@@ -31,12 +32,12 @@ export function best(plans: readonly Plan[], minimize: Minimize): Plan | undefin
 }
 
 /** What to run: the best of those that keep every limit well enough, else the least violation at the least objective. */
-export function recommend(plans: readonly Plan[], minimize: Minimize): Plan | undefined {
+export function recommend(plans: readonly Plan[], minimize: Minimize, slack = LEAST_VIOLATION_SLACK): Plan | undefined {
   const safe = plans.filter((plan) => plan.prediction.feasibility >= ACCEPT_FEASIBILITY);
   if (safe.length > 0) return best(safe, minimize);
   const least = Math.min(...plans.map(violationOf));
   return best(
-    plans.filter((plan) => violationOf(plan) <= least * LEAST_VIOLATION_SLACK),
+    plans.filter((plan) => violationOf(plan) <= least * slack),
     minimize,
   );
 }
@@ -51,7 +52,7 @@ export function withinConsent(plans: readonly Plan[], { accepted, spentNanoUsd }
  * Whether to leave the current allocation for the recommended one: for a clear gain, or because its limits are at risk.
  * @param isNewPhase  an announced change of the batch has just come: no change before it counts against one here
  */
-export function worthSwitching(current: Plan, target: Plan, switches: number, isNewPhase: boolean): boolean {
+export function worthSwitching(current: Plan, target: Plan, { switches, remainingSteps, stepsDone }: DecisionInput, isNewPhase: boolean): boolean {
   if (switches >= MAX_SWITCHES) return false;
   const { feasibility } = current.prediction;
   if (feasibility < STAY_FEASIBILITY && target.prediction.feasibility > feasibility + SWITCH_FEASIBILITY_GAIN) return true;
@@ -59,8 +60,12 @@ export function worthSwitching(current: Plan, target: Plan, switches: number, is
   // The last ones are kept for limits at risk.
   if (switches >= MAX_GAIN_SWITCHES && !isNewPhase) return false;
   const made = isNewPhase ? 0 : switches;
-  const least = Math.max(SWITCH_MIN_GAIN * (1 + SWITCH_GAIN_RISE * made), SWITCH_GAIN_SDS * Math.hypot(target.logSd, current.logSd));
-  return target.objective < current.objective * Math.exp(-least) && target.prediction.feasibility >= Math.min(feasibility, ACCEPT_FEASIBILITY);
+  const ofAll = (SWITCH_MIN_GAIN_OF_ALL * (remainingSteps + stepsDone)) / remainingSteps;
+  const least = Math.max(ofAll, SWITCH_MIN_GAIN * (1 + SWITCH_GAIN_RISE * made), SWITCH_GAIN_SDS * Math.hypot(target.logSd, current.logSd));
+  return (
+    target.objective < current.objective * Math.exp(-least) &&
+    target.prediction.feasibility >= Math.min(feasibility, isNewPhase ? ACCEPT_FEASIBILITY : SWITCH_FEASIBILITY)
+  );
 }
 
 /** Expected gain of looking at a plan instead of running the target, as a share of the target's objective. */
@@ -96,9 +101,9 @@ export function nearestGoals(plans: readonly Plan[], input: DecisionInput): Near
   const soonest = Math.min(...inBudget.map(timeOf));
   const cheapest = Math.min(...inTime.map(costOf));
   return {
-    ...(goal.deadlineAtMs !== undefined && Number.isFinite(soonest) ? { deadlineAtMs: Math.ceil(nowMs + soonest / LIMIT_SHARE) } : {}),
+    ...(goal.deadlineAtMs !== undefined && Number.isFinite(soonest) ? { deadlineAtMs: Math.ceil(nowMs + soonest / limitShareOf(input)) } : {}),
     ...(goal.budgetNanoUsd !== undefined && Number.isFinite(cheapest)
-      ? { budgetNanoUsd: Math.ceil((cheapest + spentNanoUsd + reservedNanoUsd) / LIMIT_SHARE) }
+      ? { budgetNanoUsd: Math.ceil(cheapest / limitShareOf(input) + spentNanoUsd + reservedNanoUsd) }
       : {}),
   };
 }

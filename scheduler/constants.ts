@@ -45,6 +45,8 @@ export const ROUNDS_AHEAD = 20;
 
 /** Kept back from every limit. Source: rules, section 5, rule 2. */
 export const LIMIT_SHARE = 0.99;
+/** Of what is left of a limit while the work runs: the rest is for what nobody announces, and comes free as work gets done. Source: docs/decisions/0127. */
+export const RUN_LIMIT_SHARE = 0.97;
 /** Probability of keeping every limit that a plan must have; below REFUSE nothing will do. Source: rules, section 5. */
 export const ACCEPT_FEASIBILITY = 0.7;
 /** The standard normal quantile of it. */
@@ -53,7 +55,9 @@ export const STAY_FEASIBILITY = 0.65;
 export const SWITCH_FEASIBILITY_GAIN = 0.1;
 export const REFUSE_FEASIBILITY = 0.05;
 export const INCUMBENT_FEASIBILITY = 0.5;
+/** Where nothing keeps the limits: the cheapest within so much of the least violation; once a run is under way, hardly any. Source: rules, 4; docs/decisions/0127. */
 export const LEAST_VIOLATION_SLACK = 1.1;
+export const HURRY_SLACK = 1.02;
 export const RESCUE_FACTOR = 2;
 /** A round may cost this many times its p95 before a limit of money is passed: the world may change in it, and it is billed before anybody knows. Source: docs/decisions/0101. */
 export const ROUND_OVERRUN = 4;
@@ -65,6 +69,10 @@ export const SPEND_SHARE = 0.95;
 export const PROBE_MIN_GAIN = 0.01;
 export const PROBE_SPEND_SHARE = 0.1;
 export const SWITCH_MIN_GAIN = 0.04;
+/** Of all the work: a tenth of what a last tenth costs is no gain. */
+export const SWITCH_MIN_GAIN_OF_ALL = 0.01;
+/** Who gains by a change must be this sure of the limits, or dearer and cheaper allocations take turns. Source: docs/decisions/0127. */
+export const SWITCH_FEASIBILITY = 0.85;
 export const MAX_SWITCHES = 12;
 /** A gain must be clear of the two predictions' error, and of more with every change made. Source: docs/decisions/0053. */
 export const SWITCH_GAIN_SDS = 0.5;
@@ -72,6 +80,11 @@ export const SWITCH_GAIN_RISE = 0.25;
 export const MAX_GAIN_SWITCHES = 8;
 /** A lossy method must gain this share of the objective: its time is extrapolated from what was seen without it, and its loss is for ever. */
 export const METHOD_MIN_GAIN = 0.1;
+/** Where limits are kept with less than this, another allocation is looked at that is so much likelier, for this share of what is left. Source: docs/decisions/0127. */
+export const RESCUE_LOOK_RISK = 0.5;
+export const RESCUE_LOOK_CHANCE = 1.5;
+export const RESCUE_LOOK_LEAST_CHANCE = 0.03;
+export const RESCUE_LOOK_SHARE = 0.01;
 /** Objectives this near are a tie, which the other objective breaks. */
 export const TIE = 0.005;
 /** A probe's steps and longest time. Source: rules, section 3, step 4. */

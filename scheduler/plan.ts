@@ -12,6 +12,7 @@ import {
   FUNCTION_LIMIT_MS,
   LIMIT_SHARE,
   MAX_SWITCHES,
+  RUN_LIMIT_SHARE,
   START_SPREAD_MS_PER_WORKER,
   SWITCH_MIN_GAIN,
 } from './constants';
@@ -65,12 +66,16 @@ const FIXED_P95_FACTOR = 1.5;
 export const planGoalOf = ({ phase, goal, wholeGoal }: DecisionInput): ResolvedGoal =>
   phase === 'profile' ? (wholeGoal ?? { minimize: goal.minimize }) : goal;
 
+/** Of what is left of a limit, what plans may use. */
+export const limitShareOf = ({ phase }: DecisionInput): number => (phase === 'run' ? RUN_LIMIT_SHARE : LIMIT_SHARE);
+
 export function limitsOf(input: DecisionInput): Limits {
   const { nowMs, spentNanoUsd, reservedNanoUsd } = input;
   const goal = planGoalOf(input);
+  const share = limitShareOf(input);
   return {
-    timeMs: goal.deadlineAtMs === undefined ? undefined : LIMIT_SHARE * (goal.deadlineAtMs - nowMs),
-    nanoUsd: goal.budgetNanoUsd === undefined ? undefined : LIMIT_SHARE * goal.budgetNanoUsd - spentNanoUsd - reservedNanoUsd,
+    timeMs: goal.deadlineAtMs === undefined ? undefined : share * (goal.deadlineAtMs - nowMs),
+    nanoUsd: goal.budgetNanoUsd === undefined ? undefined : share * (goal.budgetNanoUsd - spentNanoUsd - reservedNanoUsd),
   };
 }
 

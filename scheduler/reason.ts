@@ -27,6 +27,11 @@ export function explainProbe(probe: Plan, target: Plan, gain: number | undefined
   return `${what}: it may beat ${formatShape(target.allocation)}, with an expected gain of ${(gain * 100).toFixed(0)} %.`;
 }
 
+export function explainRescueLook({ allocation, prediction }: Plan, settled: Plan): string {
+  const chances = `${formatShare(prediction.feasibility)}, against ${formatShare(settled.prediction.feasibility)} with ${formatShape(settled.allocation)}`;
+  return `Trying ${formatShape(allocation)} for ${formatCount(allocation.steps, 'step')} that count: it may keep the limits after all (${chances}).`;
+}
+
 /** Why no allocation can meet the goal, and what would. */
 export function bindingTerm(plans: readonly Plan[], input: DecisionInput, nearest: NearestGoals): string {
   const { nowMs, spentNanoUsd } = input;

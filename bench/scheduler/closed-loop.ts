@@ -1,5 +1,5 @@
 // Whole jobs: micro-probe, looks, run, plans made anew after every round; limits count everything since submission.
-import type { DecisionRequest, ObservationInput } from '../../contracts/scheduling';
+import type { DecisionRequest, ObservationInput, ResolvedGoal } from '../../contracts/scheduling';
 import { compactObservations, decideNext, followDrifts, parseObservations } from '../../scheduler';
 import { microProbeCost, observe, type Job, type Phase, type Shock } from './job';
 import type { Weather } from './weather';
@@ -23,6 +23,8 @@ export interface ClosedOutcome {
   /** What was spent of twice the accepted p95, and of the budget where there is one. */
   readonly consentUse: number;
   readonly budgetUse: number;
+  /** `use`, and where the job stopped at its limit what it would have been with the rest at the newest round's pace. */
+  readonly wholeUse: number;
 }
 
 const CALM: Shock = { compute: 1, sync: 1 };
@@ -47,6 +49,7 @@ export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): Cl
   let alarms = 0;
   let accepted: { totalNanoUsdP95: number; finishAtMsP95: number } | undefined;
   let current: ObservationInput['allocation'] | undefined;
+  let newest: ObservationInput | undefined;
   let forbidden: DecisionRequest['forbidden'] = {};
   for (let round = 0; round < MOST_ROUNDS && stepsDone < job.steps; round += 1) {
     const ahead = phasesFrom(job.phases, stepsDone);
@@ -55,7 +58,7 @@ export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): Cl
       ...job.request,
       batchSize,
       laterSteps: ahead.slice(1),
-      ...(phase === 'profile' ? { goal: { minimize }, wholeGoal } : { goal: wholeGoal, wholeGoal: undefined }),
+      ...(phase === 'profile' ? { goal: shareOf(wholeGoal), wholeGoal } : { goal: wholeGoal, wholeGoal: undefined }),
       phase,
       observations,
       probesLeft: 5 - looks,
@@ -94,12 +97,19 @@ export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): Cl
     spentNanoUsd += seen.billedNanoUsd;
     stepsDone += seen.steps;
     current = allocation;
+    if (phase === 'run' && seen.steps > 0) newest = seen;
   }
   const finished = stepsDone >= job.steps;
+  const rest = job.steps - stepsDone;
+  const useOf = (ms: number, nanoUsd: number) => (minimize === 'cost' ? ms / wholeGoal.deadlineAtMs! : nanoUsd / wholeGoal.budgetNanoUsd!);
   const [timeMs, usd] = [nowMs, spentNanoUsd / 1e9];
   return {
     ratio: finished ? (minimize === 'cost' ? usd : timeMs) / best : NaN,
-    use: finished ? (minimize === 'cost' ? timeMs / wholeGoal.deadlineAtMs! : spentNanoUsd / wholeGoal.budgetNanoUsd!) : Infinity,
+    use: finished ? useOf(nowMs, spentNanoUsd) : Infinity,
+    wholeUse:
+      newest === undefined
+        ? Infinity
+        : useOf(nowMs + rest * (newest.wallMs / newest.steps), spentNanoUsd + rest * (newest.billedNanoUsd / newest.steps)),
     probeShare: probeNanoUsd / spentNanoUsd,
     switches,
     alarms,
@@ -108,6 +118,14 @@ export function closedLoop(job: Job, { shock = CALM, weather }: Course = {}): Cl
     budgetUse: wholeGoal.budgetNanoUsd === undefined ? 0 : spentNanoUsd / wholeGoal.budgetNanoUsd,
   };
 }
+
+/** Profiling has a tenth of each limit, as in the pipeline. Source: workflows/grants.ts. */
+const PROFILE_SHARE = 0.1;
+const shareOf = ({ minimize, deadlineAtMs, budgetNanoUsd }: ResolvedGoal): ResolvedGoal => ({
+  minimize,
+  ...(deadlineAtMs !== undefined && { deadlineAtMs: PROFILE_SHARE * deadlineAtMs }),
+  ...(budgetNanoUsd !== undefined && { budgetNanoUsd: PROFILE_SHARE * budgetNanoUsd }),
+});
 
 /** Workers whose money is used up end the round where the next step would not fit, or in the middle of its first. */
 function stopped(seen: ObservationInput, limitMs = Infinity): ObservationInput {

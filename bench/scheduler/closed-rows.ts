@@ -37,7 +37,7 @@ export function closedRows(seeds: number, from: number, log: (line: string) => v
   const [met, shockedMet, shockedNear] = [
     share(calm, ({ use }) => use <= 1),
     share(shocked, ({ use }) => use <= 1),
-    share(shocked, ({ use }) => use <= 1.05),
+    share(shocked, ({ wholeUse }) => wholeUse <= 1.05),
   ];
   const alarms = mean(calm.map((outcome) => outcome.alarms));
   return [
@@ -61,6 +61,13 @@ export function closedRows(seeds: number, from: number, log: (line: string) => v
       measured: `${shockedMet.toFixed(0)}, ${shockedNear.toFixed(0)} %`,
       goal: '>= 88, 95 %',
       met: shockedMet >= 88 && shockedNear >= 95,
+    },
+    {
+      row: '9a',
+      measure: 'changes of allocation a job without an event',
+      measured: mean(calm.map(({ switches }) => switches)).toFixed(1),
+      goal: '<= 4',
+      met: mean(calm.map(({ switches }) => switches)) <= 4,
     },
     { row: '9', measure: 'false alarms a job', measured: alarms.toFixed(2), goal: '<= 0.2', met: alarms <= 0.2 },
     ...[2, 4].map((factor) => announcedRow(factor, play(undefined, factor))),
