@@ -48,8 +48,8 @@ export function hedgeOf(plan: Plan, { input, overheads, limits }: Omit<PlanConte
     const copies = perRound * stallsMs.filter((stallMs) => stallMs > afterMs).length;
     return { afterMs, savedMs, extraNanoUsd: copies * copyNanoUsd - savedMs * rates.nanoUsdPerMs };
   };
-  // Cold starts at a round's beginning are no stragglers.
-  const leastMs = Math.max(LEAST_AFTER_MS, 2 * stepMs, overheads.coldStartMs);
+  // Workers are never all as fast, and cold starts at a round's beginning are no stragglers.
+  const leastMs = Math.max(LEAST_AFTER_MS, stepMs / 2, overheads.coldStartMs);
   const waits = [1, 1.5, 2, 3, 5, 8].map((factor) => Math.ceil(factor * leastMs)).filter((afterMs) => afterMs <= MOST_AFTER_MS);
   const isLate =
     limits.timeMs !== undefined && prediction.feasibility < ACCEPT_FEASIBILITY && prediction.remainingMs.p50 > ON_THE_EDGE * limits.timeMs;

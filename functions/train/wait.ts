@@ -76,12 +76,12 @@ export class Arrivals {
         }
         if (this.#awaited.size === 0) return;
         await this.turn.lookForEnd();
-        if (performance.now() - quietSinceMs >= longMs) {
+        const silentMs = performance.now() - silentSinceMs;
+        if (silentMs >= (times.hedgeAfterMs ?? Infinity)) tells ??= this.turn.tellsOf(step, [...this.#awaited]);
+        if (tells || performance.now() - quietSinceMs >= longMs) {
           await lookAround(this.turn, step, published());
           quietSinceMs = performance.now();
         }
-        const silentMs = performance.now() - silentSinceMs;
-        if (silentMs >= Math.max(longMs, times.hedgeAfterMs ?? Infinity)) tells ??= this.turn.tellsOf(step, [...this.#awaited]);
         // After looking around: whoever gives up has resolved first.
         if (tells || this.turn.nearLimit('wait') || performance.now() - this.turn.newsAtMs >= times.giveUpMs)
           throw new Detour({ kind: 'waiting', step, missing: [...this.#awaited] });

@@ -24,6 +24,8 @@ export class Crew {
   readonly crashes: Int32Array;
   readonly refusals: Int32Array;
   readonly stepBeganMs: Float64Array;
+  /** When its second copy was asked for; Infinity: it has none. */
+  readonly copiedMs: Float64Array;
   readonly longestStepMs: Float64Array;
   /** The step whose lost value it wrote last, plus 1. */
   readonly rewritten: Int32Array;
@@ -46,6 +48,7 @@ export class Crew {
     this.crashes = new Int32Array(size);
     this.refusals = new Int32Array(size);
     this.stepBeganMs = new Float64Array(size);
+    this.copiedMs = new Float64Array(size).fill(Infinity);
     this.longestStepMs = new Float64Array(size);
     this.rewritten = new Int32Array(size);
     this.#since = new Float64Array(size).fill(atMs);

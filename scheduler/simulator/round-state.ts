@@ -31,6 +31,8 @@ export interface RoundOrder {
   readonly stopAtMs: number;
   /** How long each worker may run before the round ends for the money's sake. */
   readonly spendLimitMs: number;
+  /** A worker that others have waited for so long gets a second copy; Infinity: none does. */
+  readonly hedgeAfterMs: number;
 }
 export type Trouble = 'outOfMemory' | 'timedOut' | 'stopped' | 'crashing' | 'spent';
 

@@ -35,6 +35,7 @@ export function simulateRound(machinery: Machinery, order: RoundOrder, plan: Ste
     turns.cut(state.trouble);
     break;
   }
+  turns.chargeCopies();
   const { counts } = machinery;
   counts.movedBytes += state.link.movedBytes;
   counts.puts += steps.complete * plan.puts;

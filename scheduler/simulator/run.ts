@@ -179,11 +179,12 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
         };
     }
     current = allocation;
-    const before = { spent: spent(), crashes: counts.crashes, restarts: counts.restarts };
+    const before = { spent: spent(), crashes: counts.crashes, restarts: counts.restarts, copies: counts.copies };
     const order = {
       ...{ workers: allocation.workers, memoryMib: allocation.memoryMib, firstStep: step, batchSize: batch.batchSize },
       ...{ steps: Math.min(allocation.steps, batch.endStep - step, job.totalSteps - step), stopAtMs: deadlineMs ?? Infinity, attempt: barren },
       spendLimitMs: decision.spendLimitMs ?? Infinity,
+      hedgeAfterMs: (decision.kind === 'run' ? decision.hedgeAfterMs : undefined) ?? Infinity,
       atMs: nowMs + world.orchestrationMs(allocation.workers) / 2,
     };
     const outcome = simulateRound(machinery, order, phasesOf(allocation));
@@ -205,6 +206,7 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
           billedNanoUsd: spent() - before.spent,
           world,
           stepMs,
+          isUntouched: counts.crashes + counts.restarts + counts.copies === before.crashes + before.restarts + before.copies,
         }),
       ]);
     step += steps;
@@ -229,9 +231,10 @@ export function simulateRun({ world, job, phases, policy = decideNext, seed }: S
 
 /** Median time between the ends of steps; the first counts from when the first worker was ready. */
 function medianStepMs({ stepEndsMs, readyMs }: RoundOutcome): number {
-  if (stepEndsMs.length === 0) return 0;
-  return median(Array.from(stepEndsMs, (endMs, i) => endMs - (i === 0 ? readyMs : stepEndsMs[i - 1]!)));
+  return stepEndsMs.length === 0 ? 0 : median(stepTimesMs({ stepEndsMs, readyMs }));
 }
+const stepTimesMs = ({ stepEndsMs, readyMs }: Pick<RoundOutcome, 'stepEndsMs' | 'readyMs'>): number[] =>
+  Array.from(stepEndsMs, (endMs, i) => endMs - (i === 0 ? readyMs : stepEndsMs[i - 1]!));
 
 /** What a round of the product would have told. Source: workflows/track.ts. */
 function observationOf({
@@ -243,6 +246,7 @@ function observationOf({
   billedNanoUsd,
   world,
   stepMs,
+  isUntouched,
 }: {
   readonly outcome: RoundOutcome;
   readonly allocation: Observation['allocation'];
@@ -252,6 +256,8 @@ function observationOf({
   readonly billedNanoUsd: number;
   readonly world: World;
   readonly stepMs: number;
+  /** No worker was invoked again or had a copy: then its longest step tells of stragglers. */
+  readonly isUntouched: boolean;
 }): Observation {
   const steps = outcome.stepEndsMs.length;
   const { compute, upload, wait, merge, download } = outcome.partsMs;
@@ -262,6 +268,7 @@ function observationOf({
       ...{ computeMs: compute / steps, uploadMs: upload / steps, waitMs: wait / steps },
       ...{ downloadMs: (merge + download) / steps, reduceMs: 0, otherMs: 0 },
     },
+    ...(isUntouched && { longestStepMs: Math.max(...stepTimesMs(outcome)) }),
     orchestrationMs: Math.max(0, wallMs - inStepsMs - world.turnMs - outcome.longestInitMs),
     peakRssMib: world.work.peakMemoryMib,
     failures: { outOfMemory: 0, timedOut: outcome.trouble === 'timedOut' ? 1 : 0 },

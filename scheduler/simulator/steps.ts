@@ -69,6 +69,7 @@ export class Steps {
       if (luck < faults.stragglers) ms *= 1.5 + (2.5 * luck) / faults.stragglers;
     }
     if (changes.length > 0) ms *= changedBy(changes, nowMs, 'compute');
+    if (order.hedgeAfterMs < Infinity) ms = this.turns.withCopy(worker, ms, this.#baseMs[worker]!);
     this.state.schedule('computed', worker, nowMs + ms);
   }
 

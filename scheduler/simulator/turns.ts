@@ -77,6 +77,34 @@ export class Turns {
     return true;
   }
 
+  /**
+   * How long a step's computing takes where its worker gets a second copy once others have waited long enough: they are
+   * about as far when it should be. The copy starts cold, and does the step again; from then on the faster one counts.
+   */
+  withCopy(worker: number, ms: number, usualMs: number): number {
+    const { machinery, order, crew, nowMs } = this.state;
+    const { faults, work, exchange } = machinery.world;
+    const fromMs = Math.min(crew.copiedMs[worker]!, nowMs + usualMs + order.hedgeAfterMs);
+    if (order.workers === 1 || nowMs + ms <= fromMs) return ms;
+    if (crew.copiedMs[worker] === Infinity) {
+      crew.copiedMs[worker] = fromMs;
+      machinery.counts.copies += 1;
+    }
+    const readyMs = fromMs + faults.coldStartMs + machinery.world.turnMs / 2 + work.reloadBytes / exchange.workerBytesPerMs;
+    return Math.min(ms, Math.max(readyMs, nowMs) + usualMs - nowMs);
+  }
+
+  /** Copies run to the round's end; whoever told of the straggler was invoked again. */
+  chargeCopies(): void {
+    const { machinery, order, crew, endMs } = this.state;
+    const { memoryMib } = order;
+    for (const [worker, startMs] of crew.copiedMs.entries()) {
+      if (startMs >= endMs) continue;
+      machinery.ledger.add({ worker, memoryMib, startMs, endMs, ending: 'superseded' });
+      machinery.ledger.add({ worker: worker ^ 1, memoryMib, startMs, endMs: startMs + machinery.world.turnMs, ending: 'superseded' });
+    }
+  }
+
   isNearLimit(worker: number): boolean {
     const { machinery, crew, nowMs } = this.state;
     const { limitMs } = machinery.world.workers;
