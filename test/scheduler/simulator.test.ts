@@ -65,8 +65,9 @@ describe('a simulated run', () => {
     const shaken = simulateRun(simulation({ job: { goal, probes: 3 }, faults: wrong, world: { changes } }));
     expect(shaken.outcome).toBe('completed');
     expect(shaken.deadlineMarginMs).toBeGreaterThan(0);
-    expect(shaken.rounds.at(-1)!.workers).toBeGreaterThan(calm.rounds.at(-1)!.workers);
-    expect(shaken.rounds.some(({ reason }) => reason.includes('since round'))).toBe(true);
+    const answers = shaken.rounds.filter(({ reason }) => reason.includes('since round'));
+    expect(answers.length).toBeGreaterThan(0);
+    for (const { workers } of answers) expect(workers).toBeGreaterThan(calm.rounds.at(-1)!.workers);
   });
 
   it('leaves a size that runs out of memory, ends at its deadline, and before its budget', () => {
