@@ -19,6 +19,10 @@ const seen = (workers: number, longest: readonly number[]): Observation[] =>
     ...{ initMs: 0, orchestrationMs: 60, billedNanoUsd: workers * (STEPS - 1 + factor) * STEP_MS * 28.8, peakRssMib: 300, cold: false, merged: 1 },
     failures: { outOfMemory: 0, timedOut: 0 },
   }));
+const fixedTo = (workers: number) => ({
+  ...{ minWorkers: workers, maxWorkers: workers, memoryMib, minMemoryMib: 128, maxMemoryMib: 10_240 },
+  ...{ concurrency: 1_000, totalCores: Infinity },
+});
 const decide = (workers: number, longest: readonly number[], change: Partial<DecisionRequest> = {}) => {
   const decision = decideNext(
     digits({
@@ -26,15 +30,7 @@ const decide = (workers: number, longest: readonly number[], change: Partial<Dec
       ...{ lanes: 64, batchSize: 256, remainingSteps: 1_000, mostRoundSteps: STEPS, phase: 'run', probesLeft: 0, exchange: 'redis' },
       current: { workers, memoryMib, steps: STEPS },
       observations: seen(workers, longest),
-      bounds: {
-        minWorkers: workers,
-        maxWorkers: workers,
-        memoryMib,
-        minMemoryMib: 128,
-        maxMemoryMib: 10_240,
-        concurrency: 1_000,
-        totalCores: Infinity,
-      },
+      bounds: fixedTo(workers),
       ...change,
     }),
   );
@@ -100,15 +96,7 @@ describe('a simulated run', () => {
         batches: { batchSize: 13_440 },
         totalSteps: 150,
         mostRoundSteps: 10,
-        bounds: {
-          minWorkers: workers,
-          maxWorkers: workers,
-          memoryMib,
-          minMemoryMib: 128,
-          maxMemoryMib: 10_240,
-          concurrency: 1_000,
-          totalCores: Infinity,
-        },
+        bounds: fixedTo(workers),
       },
       policy: (request) => {
         const decision = decideNext(request);
